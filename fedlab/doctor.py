@@ -1,0 +1,164 @@
+"""What this machine has, and what is wrong with it: `python -m fedlab doctor`.
+
+Nothing here imports TensorFlow or another package that may be missing or broken: that would be the
+first thing to fail where the doctor is needed.
+"""
+
+import argparse
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parent.parent
+_REBUILD = "Remove the folder .venv, run ./lab build (conda: the commands in environment.yml)."
+_LINUX = "Linux x86-64 is needed: WSL2 on Windows, else a container or Codespaces."
+_GLIBC = "glibc 2.31 is needed: Debian 11, Ubuntu 20.04 or newer."
+_AVX = "TensorFlow needs a CPU with AVX. In a virtual machine, pass the host's CPU through."
+_MEMORY = "A notebook takes 1-2 GB: close programs, shut kernels down."
+_DATASET = 'Set it to "digits", "emnist" or the full path of a .sqlite or .sqlite.lzma file.'
+_MAGIC = {".sqlite": b"SQLite format 3\0", ".lzma": b"]\0\0", ".xz": b"\xfd7zXZ\0"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the doctor's table; `remedy` says what to do where it is not `ok`."""
+
+    name: str
+    value: str
+    ok: bool = True
+    remedy: str = ""
+
+
+def check_machine() -> list[Check]:
+    """Python, platform, CPU, memory and disk. Each threshold is what one notebook needs."""
+    python, system = platform.python_version(), f"{platform.system()} {platform.machine()}"
+    libc, libc_version = platform.libc_ver()
+    is_new = libc == "glibc" and [int(n) for n in libc_version.split(".")] >= [2, 31]
+    cpu = dict(re.findall(r"^(model name|flags)\s*: (.*)", _read("/proc/cpuinfo"), re.MULTILINE))
+    has_avx = "avx" in cpu.get("flags", "").split()
+    model = f"{cpu.get('model name', 'unknown model')}, {'with' if has_avx else 'without'} AVX"
+    memory = dict(re.findall(r"(\w+): +(\d+) kB", _read("/proc/meminfo")))
+    total, available = (int(memory.get(k, 0)) / 2**20 for k in ("MemTotal", "MemAvailable"))
+    disk = shutil.disk_usage(_ROOT).free / 2**30
+    return [
+        Check("Python", python, python.startswith("3.11."), f"3.11 is needed. {_REBUILD}"),
+        Check("platform", system, system == "Linux x86_64", _LINUX),
+        Check("C library", f"{libc} {libc_version}", is_new, _GLIBC),
+        Check("CPU", f"{len(os.sched_getaffinity(0))} cores, {model}", has_avx, _AVX),
+        Check("memory", f"{available:.1f} of {total:.1f} GB available", available >= 2, _MEMORY),
+        Check("disk", f"{disk:.0f} GB free", disk >= 1, "Free 1 GB, for data and checkpoints."),
+    ]
+
+
+def check_packages() -> list[Check]:
+    """Versions of the packages that the course names, held against the lock."""
+    project = tomllib.loads(_read(_ROOT / "pyproject.toml") or "[project]")["project"]
+    names = [re.split(r"[<>=~!\[; ]", line)[0] for line in project.get("dependencies", [])]
+    locked = dict(
+        re.findall(r"^([\w.-]+)==(\S+)", _read(_ROOT / "requirements.lock"), re.MULTILINE)
+    )
+    return [check_package(name, locked.get(name)) for name in ["fedlab-course", *names]]
+
+
+def check_package(name: str, expected: str | None) -> Check:
+    """One package's version; another one than the lock's is a problem."""
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name, f"missing in {sys.prefix}", False, _REBUILD)
+    if expected in (None, version):
+        return Check(name, version)
+    return Check(name, f"{version} (the lock has {expected})", False, _REBUILD)
+
+
+def check_worker() -> Check:
+    """The program that TFF's own runtime starts."""
+    spec = importlib.util.find_spec("tensorflow_federated")
+    path = Path(spec.origin if spec and spec.origin else "").parent / "data" / "worker_binary"
+    is_there = os.access(path, os.X_OK)
+    value = "present, executable" if is_there else f"{path} is missing or not executable"
+    return Check("TFF worker", value, is_there, _REBUILD)
+
+
+def check_datasets() -> list[Check]:
+    """The data sets that are there, and the one that the variable FEDLAB_DATASET chooses."""
+    chosen = os.environ.get("FEDLAB_DATASET") or "digits"
+    used = {chosen: " <- used"}
+    emnist = _cache_folder() / "emnist_all.sqlite"
+    fault = _file_fault(emnist) if emnist.exists() else ""
+    state = fault or (str(emnist) if emnist.exists() else f"not downloaded yet, goes to {emnist}")
+    checks = [
+        Check("data: digits", f"embedded{used.get('digits', '')}"),
+        Check("data: emnist", f"{state}{used.get('emnist', '')}", not fault, f"Remove {emnist}."),
+    ]
+    if chosen not in ("digits", "emnist"):
+        fault = _file_fault(Path(chosen))
+        value = f"{fault or chosen}{used[chosen]}"
+        checks.append(Check("data: FEDLAB_DATASET", value, not fault, _DATASET))
+    return checks
+
+
+def _cache_folder() -> Path:
+    try:
+        from platformdirs import user_cache_dir
+    except ImportError:  # reported by check_packages
+        return Path.home() / ".cache" / "fedlab"
+    return Path(user_cache_dir("fedlab"))
+
+
+def _file_fault(path: Path) -> str:
+    """Returns what is wrong with a data file at first sight, or "" (loading it checks the rest)."""
+    if not path.is_absolute():
+        return f"{path} is not a full path"  # each notebook runs in its own folder
+    if not path.is_file():
+        return f"there is no file {path}"
+    with path.open("rb") as file:
+        is_known = file.read(16).startswith(_MAGIC.get(path.suffix, b"no such format"))
+    return "" if is_known else f"{path} is no .sqlite, .lzma or .xz file"
+
+
+def check_import() -> Check:
+    """Imports TensorFlow and TFF in a process of its own, which may even crash."""
+    start = time.monotonic()
+    command = [sys.executable, "-c", "import tensorflow, tensorflow_federated"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return Check("import of TFF", f"works ({time.monotonic() - start:.0f} s)")
+    said = done.stderr.strip().rpartition("\n")[2]
+    reason = f"killed by signal {-done.returncode}" if done.returncode < 0 else said
+    return Check("import of TFF", reason, False, _REBUILD)
+
+
+def _read(path: str | Path) -> str:
+    return Path(path).read_text(encoding="utf-8") if os.path.exists(path) else ""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the table, then each problem with its remedy. Returns 1 where there is a problem."""
+    checks = [*check_machine(), *check_packages(), check_worker(), *check_datasets()]
+    if not args.quick:
+        checks.append(check_import())
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        print(f"{'ok ' if check.ok else 'BAD'}  {check.name:<{width}}  {check.value}")
+    problems = [check for check in checks if not check.ok]
+    print(f"\nProblems: {len(problems)}" if problems else "\nNothing is wrong.")
+    for check in problems:
+        print(f"- {check.name}: {check.value}. {check.remedy}")
+    return int(bool(problems))
+
+
+def add_command(commands: argparse._SubParsersAction) -> None:
+    """Adds `doctor` to the command line."""
+    parser = commands.add_parser("doctor", help="what this machine has, and what is wrong with it")
+    parser.add_argument("--quick", action="store_true", help="leave the import of TensorFlow out")
+    parser.set_defaults(run=run)

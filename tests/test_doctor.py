@@ -1,0 +1,123 @@
+"""The doctor: nothing wrong here, and what it says where something is."""
+
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fedlab import doctor
+from fedlab.__main__ import main
+
+USED = " <- used"
+
+
+@pytest.fixture(autouse=True)
+def no_dataset_chosen(monkeypatch, tmp_path):
+    """The caller's own data sets are not looked at."""
+    monkeypatch.delenv("FEDLAB_DATASET", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def problems(checks):
+    return [check for check in checks if not check.ok]
+
+
+def test_nothing_is_wrong_here():
+    done = subprocess.run(
+        [sys.executable, "-m", "fedlab", "doctor"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    for name in ("tensorflow", "tensorflow-federated", "jupyterlab"):
+        line = next(line for line in done.stdout.splitlines() if f" {name} " in line)
+        assert line.split() == ["ok", name, importlib.metadata.version(name)]
+    assert done.stdout.endswith("Nothing is wrong.\n")
+
+
+def test_importing_the_doctor_loads_no_tensorflow():
+    code = "import sys, fedlab.__main__; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_missing_package_has_a_remedy(monkeypatch, capsys):
+    version = importlib.metadata.version
+
+    def without_matplotlib(name):
+        if name == "matplotlib":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", without_matplotlib)
+    assert main(["doctor", "--quick"]) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("- matplotlib: missing")
+    assert "./lab build" in last
+
+
+def test_a_version_that_is_not_the_locks_is_a_problem():
+    check = doctor.check_package("numpy", "0.1")
+    assert not check.ok
+    assert "the lock has 0.1" in check.value
+
+
+@pytest.mark.parametrize(
+    "chosen, said",
+    [
+        ("/no/such.sqlite", "there is no file /no/such.sqlite"),
+        ("digitz", "digitz is not a full path"),
+        ("{tmp}/text.sqlite", "is no .sqlite"),
+    ],
+)
+def test_a_wrong_data_set_has_a_remedy(monkeypatch, tmp_path, capsys, chosen, said):
+    (tmp_path / "text.sqlite").write_text("not a data base")
+    monkeypatch.setenv("FEDLAB_DATASET", chosen.format(tmp=tmp_path))
+    assert main(["doctor", "--quick"]) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert said in last
+    assert "full path" in last
+
+
+@pytest.mark.parametrize(
+    "name, magic", [("a.sqlite", b"SQLite format 3\0"), ("a.sqlite.lzma", b"]\0\0")]
+)
+def test_a_file_is_used(monkeypatch, tmp_path, name, magic):
+    path = tmp_path / name
+    path.write_bytes(magic + bytes(100))
+    monkeypatch.setenv("FEDLAB_DATASET", str(path))
+    checks = doctor.check_datasets()
+    assert not problems(checks)
+    assert [check.value for check in checks if USED in check.value] == [f"{path}{USED}"]
+
+
+def test_the_digits_are_used_unless_told_otherwise(monkeypatch):
+    digits, emnist = doctor.check_datasets()
+    assert USED in digits.value
+    assert USED not in emnist.value
+    monkeypatch.setenv("FEDLAB_DATASET", "emnist")
+    digits, emnist = doctor.check_datasets()
+    assert USED not in digits.value
+    assert USED in emnist.value
+
+
+def test_a_broken_import_is_reported(monkeypatch, tmp_path):
+    (tmp_path / "tensorflow.py").write_text("raise ImportError('no AVX here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    check = doctor.check_import()
+    assert not check.ok
+    assert "no AVX here" in check.value
+
+
+def test_a_machine_without_avx_or_memory(monkeypatch):
+    files = {"/proc/cpuinfo": "flags\t: fpu sse2\n", "/proc/meminfo": "MemAvailable: 1048576 kB\n"}
+    monkeypatch.setattr(doctor, "_read", lambda path: files[path])
+    assert {check.name for check in problems(doctor.check_machine())} == {"CPU", "memory"}
+
+
+def test_every_problem_has_a_remedy():
+    checks = [*doctor.check_machine(), *doctor.check_packages(), doctor.check_worker()]
+    assert all(check.remedy or check.ok for check in checks)
+
+
+def test_the_package_stands_beside_its_project_file():
+    assert (Path(doctor.__file__).parent.parent / "pyproject.toml").is_file()
