@@ -1,0 +1,21 @@
+"""Keeps what TensorFlow and TFF say to their own developers off a learner's screen."""
+
+import atexit
+import os
+import sys
+
+# TensorFlow's C++ log lines. To be set before TensorFlow is loaded.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@atexit.register
+def _release_stock_context() -> None:
+    """Lets go of the execution context that TFF makes at its import.
+
+    If it is still there when Python tears its modules down, its `__del__` fails and prints a
+    traceback (TFF 0.87), also in a notebook that never ran a federated computation.
+    """
+    tff = sys.modules.get("tensorflow_federated")
+    if tff is None or not hasattr(tff, "framework"):  # not loaded, or not to its end
+        return
+    tff.framework.set_default_context(tff.test.create_runtime_error_context())

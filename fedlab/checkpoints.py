@@ -1,0 +1,167 @@
+"""Program state on disk: saved after a round, found again after a crash."""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import json
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+_PREFIX = "round_"
+_KEEP = 3
+_RECORDS = "records.jsonl"
+
+
+class Checkpoints:
+    """Saves the state of every round with TFF's own `FileProgramStateManager`.
+
+    The manager writes beside and renames, so a kill at any moment leaves whole checkpoints only.
+    The newest three are kept. A checkpoint is a TensorFlow SavedModel, which can contain any
+    TensorFlow program: load only what you (or someone you trust) saved.
+
+    Args:
+        folder: Where to save; made if it is not there.
+
+    Raises:
+        PermissionError: The folder cannot be made or written.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        self._folder = Path(folder)
+        _check_writable(self._folder)
+        for leftover in self._folder.glob(f"{_PREFIX}*_temp*"):  # of a save that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
+        self._manager = tff.program.FileProgramStateManager(
+            self._folder, prefix=_PREFIX, keep_total=_KEEP, keep_first=False
+        )
+
+    def save(self, round_num: int, state, record: dict[str, Any]) -> None:
+        """Saves the state after a round, and the round's record."""
+        with (self._folder / _RECORDS).open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        with _without_log_lines():
+            _run(self._manager.save(state, round_num))
+
+    def load_latest(self, example_state) -> tuple[int, Any, list[dict[str, Any]]]:
+        """Finds where to go on.
+
+        Args:
+            example_state: A state of the process that is to go on, such as its first.
+
+        Returns:
+            `(round_num, state, records)` of the newest readable checkpoint; `(0, example_state,
+            [])` where there is none. An unreadable one is renamed, with a warning, and not deleted.
+
+        Raises:
+            ValueError: The checkpoint is another model's or algorithm's.
+        """
+        for round_num in reversed(_run(self._manager.get_versions()) or []):
+            path = self._folder / f"{_PREFIX}{round_num}"
+            try:
+                state = _run(self._manager.load(round_num, example_state))
+            except Exception as error:  # what a damaged SavedModel raises is not documented
+                if _is_readable(path):
+                    raise ValueError(_another(path, "it holds other arrays")) from error
+                _set_aside(path, error)
+                continue
+            _check_same_structure(state, example_state, path)
+            state = tf.nest.map_structure(_as_type_of, example_state, state)
+            return round_num, state, self._load_records(round_num)
+        return 0, example_state, []
+
+    def _load_records(self, round_num: int) -> list[dict[str, Any]]:
+        """Reads the records up to a round; later ones are of rounds whose state was not saved."""
+        path = self._folder / _RECORDS
+        records: dict[int, dict[str, Any]] = {}
+        for line in path.read_text().splitlines() if path.exists() else []:
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:  # the line that a kill cut short
+                continue
+            if record["round_num"] <= round_num:
+                records[record["round_num"]] = record
+        kept = [records[number] for number in sorted(records)]
+        part = path.with_suffix(".part")
+        part.write_text("".join(json.dumps(record) + "\n" for record in kept))
+        os.replace(part, path)
+        return kept
+
+
+def _check_writable(folder: Path) -> None:
+    probe = folder / ".writable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise PermissionError(
+            f"Cannot write checkpoints to {str(folder)!r} ({error.strerror}). Choose a folder that "
+            "you may write to."
+        ) from error
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether a checkpoint is whole, whatever it holds."""
+    try:
+        tf.saved_model.load(os.fspath(path))
+    except Exception:  # as above
+        return False
+    return True
+
+
+def _set_aside(path: Path, error: Exception) -> None:
+    target = path.with_name(f"damaged_{path.name}")
+    shutil.rmtree(target, ignore_errors=True)
+    path.rename(target)
+    warnings.warn(
+        f"The checkpoint {path} cannot be read ({type(error).__name__}); it is kept as {target}. "
+        "Going on from the one before.",
+        stacklevel=4,
+    )
+
+
+def _check_same_structure(state, example_state, path: Path) -> None:
+    found = [np.shape(leaf) for leaf in tf.nest.flatten(state)]
+    expected = [np.shape(leaf) for leaf in tf.nest.flatten(example_state)]
+    if found != expected:
+        raise ValueError(
+            _another(path, f"it holds arrays of shapes {found}, this process {expected}")
+        )
+
+
+def _another(path: Path, difference: str) -> str:
+    return (
+        f"The checkpoint {path} is of another model or algorithm: {difference}. Use another folder, "
+        "or build the process that it was saved from. Nothing was changed."
+    )
+
+
+def _as_type_of(example, value):
+    return np.asarray(value, dtype=np.asarray(example).dtype)
+
+
+@contextlib.contextmanager
+def _without_log_lines() -> Iterator[None]:
+    """TensorFlow reports each SavedModel that it writes; a learner's screen is not the place."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _run(coroutine: Coroutine) -> Any:
+    """Runs a coroutine to its end, also where a notebook's event loop is already running."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as executor:
+        return executor.submit(asyncio.run, coroutine).result()

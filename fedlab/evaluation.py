@@ -1,0 +1,151 @@
+"""How good a model is: over all clients, client by client, and for whom it is not."""
+
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pandas as pd
+import sklearn.metrics
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedlab import runtime
+from fedlab.algorithms import Model, build_evaluation
+from fedlab.datasets import client_arrays
+from fedlab.models import CreateFn, assign_weights, create_cnn
+from fedlab.preprocessing import Preprocessing
+
+Weights = tff.learning.models.ModelWeights
+
+
+def build_evaluate_fn(
+    model: Model, client_data, client_ids: Iterable[str] | None = None, *, prefix: str = "eval_"
+) -> Callable[[Weights], dict[str, float]]:
+    """Builds federated evaluation on some clients' data, as the article does it.
+
+    Every client measures the model where its data lies; only sums of metrics reach the server.
+    An example counts once, so a client counts by its number of examples.
+
+    Args:
+        model: From `fedlab.models`.
+        client_data: `ClientData` to evaluate on, such as the test split.
+        client_ids: The clients that take part. Default: all.
+        prefix: Put before the names of the metrics.
+
+    Returns:
+        A function from model weights to `{prefix + "loss", prefix + "accuracy"}`: cross-entropy in
+        nats, share of right answers in [0, 1].
+    """
+    client_ids = _check_client_ids(client_data, client_ids)
+    batching = Preprocessing(batch_size=128)
+    datasets = [
+        batching.apply(client_data.create_tf_dataset_for_client(client_id))
+        for client_id in client_ids
+    ]
+    runner = runtime.compile(build_evaluation(model))
+
+    def evaluate_fn(weights: Weights) -> dict[str, float]:
+        state = runner.set_model_weights(runner.initialize(), weights)
+        metrics = runner.next(state, datasets).metrics["client_work"]["eval"]
+        current = metrics["current_round_metrics"]
+        return {f"{prefix}{name}": float(current[name]) for name in ("loss", "accuracy")}
+
+    return evaluate_fn
+
+
+def predict(
+    weights: Weights,
+    client_data,
+    client_ids: Iterable[str] | None = None,
+    *,
+    create_fn: CreateFn = create_cnn,
+) -> pd.DataFrame:
+    """Lets the model answer for every example. For teaching: no server ever sees such a table.
+
+    Args:
+        weights: Of the model that `create_fn` makes.
+        client_data: `ClientData` with Federated EMNIST's elements.
+        client_ids: Default: all.
+        create_fn: Makes the Keras model.
+
+    Returns:
+        One row per example: client_id, label, prediction, loss (cross-entropy in nats).
+    """
+    model = assign_weights(create_fn(), weights)
+    client_ids = _check_client_ids(client_data, client_ids)
+    examples = [client_arrays(client_data, client_id) for client_id in client_ids]
+    pixels = np.concatenate([pixels for pixels, _ in examples])[..., np.newaxis]
+    labels = np.concatenate([labels for _, labels in examples])
+    logits = _logits(model, pixels)
+    losses = tf.keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    return pd.DataFrame(
+        {
+            "client_id": np.repeat(client_ids, [len(labels) for _, labels in examples]),
+            "label": labels,
+            "prediction": logits.argmax(axis=1),
+            "loss": losses.numpy(),
+        }
+    )
+
+
+def _logits(model: tf.keras.Model, pixels: np.ndarray, batch_size: int = 512) -> np.ndarray:
+    batches = np.array_split(pixels, -(-len(pixels) // batch_size))
+    return np.concatenate([model(batch, training=False).numpy() for batch in batches])
+
+
+def per_client(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Summarises `predict`'s table: index client_id; num_examples, loss, accuracy in [0, 1]."""
+    right = predictions.assign(accuracy=predictions.label == predictions.prediction)
+    return right.groupby("client_id").agg(
+        num_examples=("label", "size"), loss=("loss", "mean"), accuracy=("accuracy", "mean")
+    )
+
+
+def accuracy(predictions: pd.DataFrame) -> float:
+    """Returns the share of right answers in `predict`'s table, in [0, 1]."""
+    return float((predictions.label == predictions.prediction).mean())
+
+
+def confusion_matrix(predictions: pd.DataFrame, num_classes: int = 10) -> np.ndarray:
+    """Returns counts, int (num_classes, num_classes): rows the true label, columns the answer."""
+    return sklearn.metrics.confusion_matrix(
+        predictions.label, predictions.prediction, labels=range(num_classes)
+    )
+
+
+def fairness(client_accuracies: Iterable[float], *, worst_fraction: float = 0.1) -> pd.Series:
+    """Says for whom the model is good (Li et al. 2020, q-FFL, report these figures).
+
+    Args:
+        client_accuracies: Accuracy per client, in [0, 1]; each client counts once.
+        worst_fraction: Share of clients that make "the worst", in (0, 1]; rounded up to whole clients.
+
+    Returns:
+        mean, std (over clients), worst (mean of the worst clients) and best (of as many best).
+
+    Raises:
+        ValueError: There are no clients, or `worst_fraction` is out of range.
+    """
+    values = np.sort(np.asarray(list(client_accuracies), np.float64))
+    if len(values) == 0:
+        raise ValueError("client_accuracies must hold at least one client. Found none.")
+    if not 0 < worst_fraction <= 1:
+        raise ValueError(f"worst_fraction must lie in (0, 1]. Found {worst_fraction}.")
+    count = max(1, math.ceil(round(worst_fraction * len(values), 9)))
+    return pd.Series(
+        {
+            "mean": values.mean(),
+            "std": values.std(),
+            "worst": values[:count].mean(),
+            "best": values[-count:].mean(),
+        }
+    )
+
+
+def _check_client_ids(client_data, client_ids: Iterable[str] | None) -> list[str]:
+    client_ids = list(client_data.client_ids if client_ids is None else client_ids)
+    unknown = set(client_ids) - set(client_data.client_ids)
+    if unknown or not client_ids:
+        found = f"no client {min(unknown)!r} in the data" if unknown else "no client to evaluate on"
+        raise ValueError(f"There is {found}. See client_ids for those there are.")
+    return client_ids

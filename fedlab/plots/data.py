@@ -1,0 +1,206 @@
+"""Pictures of what the clients hold."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from fedlab.plots.checks import check_at_least_one, check_counts, check_not_empty
+from fedlab.plots.style import COLORS, clean_cells, new_axes, row_percent, write_cells
+
+Counts = pd.DataFrame | Mapping[str, np.ndarray]
+
+
+def digits(
+    images: np.ndarray,
+    labels: Sequence[Any] | None = None,
+    *,
+    num_columns: int = 10,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws images in a grid, row by row, each under its label.
+
+    Args:
+        images: float (n, 28, 28) in [0, 1], background 1.0, ink 0.0.
+        labels: n labels (numbers or text), or None for none.
+        num_columns: Images in a row, at least 1.
+        title: Title above the grid.
+        ax: Axes to draw on; a figure of its own by default.
+
+    Raises:
+        ValueError: For another shape, values outside [0, 1], or as many labels as do not fit.
+    """
+    images = _check_images(images, "images")
+    check_at_least_one(num_columns, "num_columns")
+    if labels is not None and len(labels) != len(images):
+        raise ValueError(f"There must be one label per image. Found {len(labels)}, {len(images)}.")
+    columns = min(num_columns, len(images))
+    rows = [images[i : i + columns] for i in range(0, len(images), columns)]
+    ax = _draw_rows(rows, columns, 2 if labels is None else 11, title, ax)
+    for i, label in enumerate([] if labels is None else labels):
+        x, y = 30 * (i % columns) + 13.5, 39 * (i // columns) + 10
+        ax.text(x, y, str(label), ha="center", va="bottom", fontsize=13)
+    return ax
+
+
+def digits_by_client(
+    images_by_client: Mapping[str, np.ndarray], *, num_columns: int = 10, title: str | None = None
+) -> Axes:
+    """Draws one row of images per client, so that each writer's hand can be seen.
+
+    Args:
+        images_by_client: Client id to float (n, 28, 28) in [0, 1], the first of which are drawn;
+            up to 12 clients fit on a screen.
+        num_columns: Most images in a row, at least 1.
+        title: Title above the rows.
+
+    Raises:
+        ValueError: For no clients, or images of another shape or range (names the client).
+    """
+    check_not_empty(images_by_client, "images_by_client")
+    check_at_least_one(num_columns, "num_columns")
+    rows = [_check_images(v, f"client {k!r}")[:num_columns] for k, v in images_by_client.items()]
+    ax = _draw_rows(rows, max(map(len, rows)), 4, title, None)
+    ax.set_yticks([32 * i + 17.5 for i in range(len(rows))], list(images_by_client), fontsize=12)
+    ax.axis("on")
+    ax.set_xticks([])
+    clean_cells(ax)
+    return ax
+
+
+def label_mix(
+    counts: Counts, *, normalize: bool = False, title: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draws label counts as a heat map: a column is a client, a row a label.
+
+    Args:
+        counts: Counts >= 0: a DataFrame (client ids down, labels across), or client id to
+            (num_classes,). Reads best for 1 to 40 clients; cells carry numbers up to 12.
+        normalize: Shows the percentage of the client's examples instead of the count.
+        title: Title above the map.
+        ax: Axes to draw on; a figure of its own by default.
+
+    Raises:
+        ValueError: For no clients, counts below 0, or clients with different numbers of labels.
+    """
+    frame = _counts_frame(counts)
+    cells = row_percent(frame.to_numpy()) if normalize else frame.to_numpy()
+    num_clients, num_classes = cells.shape
+    column = 1.0 if num_clients <= 6 else max(0.26, 0.7 - 0.02 * num_clients)  # inches
+    ax = ax or new_axes(2.0 + column * num_clients, 4.8)
+    image = ax.imshow(cells.T, cmap="Blues", vmin=0, aspect="auto", origin="upper")
+    ax.set_xticks(range(num_clients), frame.index, rotation=0 if num_clients <= 6 else 90)
+    ax.set_yticks(range(num_classes), frame.columns)
+    ax.set(xlabel="client", ylabel="label")
+    ax.set_title(title or "")
+    clean_cells(ax)
+    if num_clients <= 12:
+        write_cells(ax, cells.T)
+    unit = "% of the client's examples" if normalize else "examples"
+    ax.figure.colorbar(image, ax=ax, label=unit, pad=0.02)
+    return ax
+
+
+def label_histograms(counts: Counts, num_columns: int = 5) -> Figure:
+    """Draws one small histogram of labels per client, all on the same scale.
+
+    Args:
+        counts: As in `label_mix`.
+        num_columns: Histograms in a row, at least 1.
+
+    Raises:
+        ValueError: As in `label_mix`.
+    """
+    frame = _counts_frame(counts)
+    check_at_least_one(num_columns, "num_columns")
+    columns = min(num_columns, len(frame))
+    rows = -(-len(frame) // columns)
+    size = (max(3.5, 2.2 * columns), 0.7 + 1.5 * rows)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
+    for ax, (client_id, row) in zip(axes.flat, frame.iterrows(), strict=False):
+        ax.bar(range(len(row)), row, color=COLORS["neutral"], width=0.85)
+        ax.set_xticks(range(len(row)), row.index, fontsize=10)
+        ax.set_title(str(client_id), fontsize=12, pad=4)
+        ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+        ax.grid(False, axis="x")
+    for ax in list(axes.flat)[len(frame) :]:
+        ax.set_visible(False)
+    figure.supxlabel("label", fontsize=13)
+    figure.supylabel("examples", fontsize=13)
+    return figure
+
+
+def examples_per_client(num_examples: np.ndarray, ax: Axes | None = None) -> Axes:
+    """Draws a histogram of client sizes with the median marked.
+
+    Args:
+        num_examples: int (num_clients,), examples each client holds, >= 0.
+        ax: Axes to draw on; a figure of its own by default.
+
+    Raises:
+        ValueError: For no clients or a number below 0.
+    """
+    sizes = check_counts(np.atleast_1d(np.asarray(num_examples)), "num_examples")
+    ax = ax or new_axes(8, 4)
+    width = max(1, int(np.ceil(np.ptp(sizes) / 25)))
+    edges = np.arange(sizes.min(), sizes.max() + width + 1, width) - 0.5
+    ax.hist(sizes, bins=edges, color=COLORS["neutral"], edgecolor="white")
+    median = float(np.median(sizes))
+    ax.axvline(median, color=COLORS["worst"], label=f"median {median:g}")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+    ax.set(xlabel="examples per client", ylabel="clients")
+    ax.grid(False, axis="x")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
+    return ax
+
+
+def _check_images(images: np.ndarray, name: str) -> np.ndarray:
+    """Returns images as (n, 28, 28), n >= 1, values in [0, 1], or says which of these fails."""
+    images = np.asarray(images)
+    if images.ndim != 3 or images.shape[1:] != (28, 28) or len(images) == 0:
+        found = f"Found {images.shape}; reshape with images.reshape(-1, 28, 28)."
+        raise ValueError(f"{name}: images must have shape (n, 28, 28), n at least 1. {found}")
+    if not (images.min() >= 0 and images.max() <= 1):  # also false for NaN
+        found = f"Found {images.min():g} to {images.max():g}; rescale or use np.clip."
+        raise ValueError(f"{name}: pixels must be in [0, 1]. {found}")
+    return images
+
+
+def _draw_rows(
+    rows: Sequence[np.ndarray], num_columns: int, gap: int, title: str | None, ax: Axes | None
+) -> Axes:
+    """Draws rows of 28x28 images as one image, 2 pixels apart, `gap` pixels above each row."""
+    canvas = np.ones((len(rows) * (28 + gap), num_columns * 30 - 2))
+    for i, row in enumerate(rows):
+        for j, image in enumerate(row):
+            top, left = i * (28 + gap) + gap, j * 30
+            canvas[top : top + 28, left : left + 28] = image
+    height, width = canvas.shape
+    ax = ax or new_axes(max(3.0, 0.031 * width), 0.031 * height + (0.4 if title else 0.0))
+    grays = plt.get_cmap("gray", 32)  # as many as one can tell apart, and a smaller PNG
+    ax.imshow(canvas, cmap=grays, vmin=0, vmax=1, interpolation="nearest")
+    ax.set_title(title or "")
+    ax.axis("off")
+    return ax
+
+
+def _counts_frame(counts: Counts) -> pd.DataFrame:
+    """Returns checked counts: client ids down, labels across."""
+    check_not_empty(counts, "counts")
+    if not isinstance(counts, pd.DataFrame):
+        lengths = {client_id: len(row) for client_id, row in counts.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"Every client needs a count for each label. Found lengths {lengths}.")
+        counts = pd.DataFrame.from_dict({k: list(v) for k, v in counts.items()}, orient="index")
+    for client_id, row in counts.iterrows():
+        check_counts(row.to_numpy(), f"counts of client {client_id!r}")
+    return counts
