@@ -1,0 +1,48 @@
+"""How long each notebook runs, kernel start and imports included: `python benchmarks/notebook_time.py`.
+
+Writes results/notebook_time.csv: seconds, the median of three runs.
+"""
+
+import os
+import statistics
+import time
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pandas as pd
+
+from fedlab.results import write_results
+
+ROOT = Path(__file__).resolve().parents[1]
+NUM_RUNS = 3
+
+
+def time_notebook(path: Path) -> float:
+    """Executes a notebook once, without keeping its outputs, and returns the seconds."""
+    notebook = nbformat.read(path, as_version=4)
+    client = nbclient.NotebookClient(
+        notebook, timeout=600, resources={"metadata": {"path": path.parent}}
+    )
+    start = time.perf_counter()
+    client.execute()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    seconds = {path.stem: [] for path in paths}
+    for _ in range(NUM_RUNS):
+        for path in paths:
+            seconds[path.stem].append(time_notebook(path))
+    table = pd.DataFrame(
+        {"notebook": name, "seconds": round(statistics.median(runs))}
+        for name, runs in seconds.items()
+    )
+    write_results(ROOT / "results" / "notebook_time.csv", table, seed=0)
+    print(table.to_string(index=False))
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    main()
