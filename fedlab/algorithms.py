@@ -4,28 +4,29 @@ import tensorflow_federated as tff
 
 from fedlab.models import ModelFn, keep_keras_eager
 
-Model = ModelFn | tff.learning.models.FunctionalModel
+TffModel = ModelFn | tff.learning.models.FunctionalModel
 # Twice as fast in TFF's own runtime as its default, a dataset reduce; the results are the same.
 _LOOP = tff.learning.LoopImplementation.DATASET_ITERATOR
 
 
 @keep_keras_eager()
 def build_fed_avg(
-    model: Model,
+    model: TffModel,
     *,
     client_learning_rate: float = 0.02,
     server_learning_rate: float = 1.0,
     weighted: bool = True,
 ) -> tff.learning.templates.LearningProcess:
-    """Builds federated averaging (McMahan et al. 2017, algorithm 1). The defaults are the article's.
+    """Builds federated averaging (McMahan et al. 2017, algorithm 1).
 
     Each client of a round starts from the server's weights, takes SGD steps on its batches and
     returns how its weights changed. The server adds the mean of the changes.
 
     Args:
         model: From `fedlab.models.build_model_fn` or `build_functional_model`.
-        client_learning_rate: Step size of the clients' SGD, at least 0.
-        server_learning_rate: What the mean change is multiplied by, at least 0; 1 in the paper.
+        client_learning_rate: Step size of the clients' SGD, at least 0; 0.02 in the article.
+        server_learning_rate: What the mean change is multiplied by, at least 0; 1 in the paper. TFF
+            keeps it in the state, so a checkpoint remembers it.
         weighted: Whether a client counts by its number of examples (as in the paper), or once.
 
     Returns:
@@ -47,8 +48,11 @@ def build_fed_avg(
 
 
 @keep_keras_eager()
-def build_evaluation(model: Model) -> tff.learning.templates.LearningProcess:
+def build_evaluation(model: TffModel) -> tff.learning.templates.LearningProcess:
     """Builds federated evaluation: each client measures the model on its data, the server adds up.
+
+    Args:
+        model: From `fedlab.models`.
 
     Returns:
         A TFF `LearningProcess` that changes no weights. Its metrics are under

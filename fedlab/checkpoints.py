@@ -16,6 +16,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlab.files import write_text
+
 _PREFIX = "round_"
 _KEEP = 3
 _RECORDS = "records.jsonl"
@@ -90,9 +92,7 @@ class Checkpoints:
             if record["round_num"] <= round_num:
                 records[record["round_num"]] = record
         kept = [records[number] for number in sorted(records)]
-        part = path.with_suffix(".part")
-        part.write_text("".join(json.dumps(record) + "\n" for record in kept))
-        os.replace(part, path)
+        write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
         return kept
 
 

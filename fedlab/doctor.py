@@ -18,12 +18,14 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedlab.files import cache_dir
+
 _ROOT = Path(__file__).resolve().parent.parent
 _REBUILD = "Remove the folder .venv, run ./lab build (conda: the commands in environment.yml)."
 _LINUX = "Linux x86-64 is needed: WSL2 on Windows, else a container or Codespaces."
 _GLIBC = "glibc 2.31 is needed: Debian 11, Ubuntu 20.04 or newer."
 _AVX = "TensorFlow needs a CPU with AVX. In a virtual machine, pass the host's CPU through."
-_MEMORY = "A notebook takes 1-2 GB: close programs, shut kernels down."
+_MEMORY = "A notebook takes 1-2 GB (real EMNIST: 3 GB and more). Close programs, shut kernels down."
 _DATASET = 'Set it to "digits", "emnist" or the full path of a .sqlite or .sqlite.lzma file.'
 _MAGIC = {".sqlite": b"SQLite format 3\0", ".lzma": b"]\0\0", ".xz": b"\xfd7zXZ\0"}
 
@@ -46,17 +48,32 @@ def check_machine() -> list[Check]:
     cpu = dict(re.findall(r"^(model name|flags)\s*: (.*)", _read("/proc/cpuinfo"), re.MULTILINE))
     has_avx = "avx" in cpu.get("flags", "").split()
     model = f"{cpu.get('model name', 'unknown model')}, {'with' if has_avx else 'without'} AVX"
-    memory = dict(re.findall(r"(\w+): +(\d+) kB", _read("/proc/meminfo")))
-    total, available = (int(memory.get(k, 0)) / 2**20 for k in ("MemTotal", "MemAvailable"))
+    total, available = (size / 2**30 for size in _memory_bytes())
+    needed = 3 if os.environ.get("FEDLAB_DATASET") == "emnist" else 2
     disk = shutil.disk_usage(_ROOT).free / 2**30
     return [
         Check("Python", python, python.startswith("3.11."), f"3.11 is needed. {_REBUILD}"),
         Check("platform", system, system == "Linux x86_64", _LINUX),
         Check("C library", f"{libc} {libc_version}", is_new, _GLIBC),
         Check("CPU", f"{len(os.sched_getaffinity(0))} cores, {model}", has_avx, _AVX),
-        Check("memory", f"{available:.1f} of {total:.1f} GB available", available >= 2, _MEMORY),
+        Check(
+            "memory", f"{available:.1f} of {total:.1f} GB available", available >= needed, _MEMORY
+        ),
         Check("disk", f"{disk:.0f} GB free", disk >= 1, "Free 1 GB, for data and checkpoints."),
     ]
+
+
+def _memory_bytes() -> tuple[int, int]:
+    """Returns the memory in all and what is available of it; a container may have less than all."""
+    memory = dict(re.findall(r"(\w+): +(\d+) kB", _read("/proc/meminfo")))
+    total, available = (1024 * int(memory.get(k, 0)) for k in ("MemTotal", "MemAvailable"))
+    limit = _read("/sys/fs/cgroup/memory.max").strip()
+    if not limit.isdigit():  # "max", or no such file
+        return total, available
+    stat = dict(re.findall(r"^(\w+) (\d+)$", _read("/sys/fs/cgroup/memory.stat"), re.MULTILINE))
+    used = int(_read("/sys/fs/cgroup/memory.current") or 0)
+    free = int(limit) - used + int(stat.get("inactive_file", 0))  # a cache that gives way
+    return min(total, int(limit)), min(available, free)
 
 
 def check_packages() -> list[Check]:
@@ -93,9 +110,10 @@ def check_datasets() -> list[Check]:
     """The data sets that are there, and the one that the variable FEDLAB_DATASET chooses."""
     chosen = os.environ.get("FEDLAB_DATASET") or "digits"
     used = {chosen: " <- used"}
-    emnist = _cache_folder() / "emnist_all.sqlite"
+    emnist = cache_dir() / "emnist_all.sqlite"
     fault = _file_fault(emnist) if emnist.exists() else ""
-    state = fault or (str(emnist) if emnist.exists() else f"not downloaded yet, goes to {emnist}")
+    missing = f"not downloaded yet, needs 6 GB of disk, goes to {emnist}"
+    state = fault or (str(emnist) if emnist.exists() else missing)
     checks = [
         Check("data: digits", f"embedded{used.get('digits', '')}"),
         Check("data: emnist", f"{state}{used.get('emnist', '')}", not fault, f"Remove {emnist}."),
@@ -105,14 +123,6 @@ def check_datasets() -> list[Check]:
         value = f"{fault or chosen}{used[chosen]}"
         checks.append(Check("data: FEDLAB_DATASET", value, not fault, _DATASET))
     return checks
-
-
-def _cache_folder() -> Path:
-    try:
-        from platformdirs import user_cache_dir
-    except ImportError:  # reported by check_packages
-        return Path.home() / ".cache" / "fedlab"
-    return Path(user_cache_dir("fedlab"))
 
 
 def _file_fault(path: Path) -> str:

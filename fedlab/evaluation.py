@@ -1,6 +1,5 @@
 """How good a model is: over all clients, client by client, and for whom it is not."""
 
-import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -10,18 +9,20 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlab import runtime
-from fedlab.algorithms import Model, build_evaluation
+from fedlab.algorithms import TffModel, build_evaluation
 from fedlab.datasets import client_arrays
+from fedlab.datasets.client_data import check_known
 from fedlab.models import CreateFn, assign_weights, create_cnn
 from fedlab.preprocessing import Preprocessing
+from fedlab.ranking import count_worst
 
 Weights = tff.learning.models.ModelWeights
 
 
 def build_evaluate_fn(
-    model: Model, client_data, client_ids: Iterable[str] | None = None, *, prefix: str = "eval_"
+    model: TffModel, client_data, client_ids: Iterable[str] | None = None, *, prefix: str = "eval_"
 ) -> Callable[[Weights], dict[str, float]]:
-    """Builds federated evaluation on some clients' data, as the article does it.
+    """Builds federated evaluation on some clients' data.
 
     Every client measures the model where its data lies; only sums of metrics reach the server.
     An example counts once, so a client counts by its number of examples.
@@ -107,14 +108,36 @@ def accuracy(predictions: pd.DataFrame) -> float:
 
 
 def confusion_matrix(predictions: pd.DataFrame, num_classes: int = 10) -> np.ndarray:
-    """Returns counts, int (num_classes, num_classes): rows the true label, columns the answer."""
+    """Counts who was taken for what.
+
+    Args:
+        predictions: `predict`'s table.
+        num_classes: Labels and answers lie in [0, num_classes).
+
+    Returns:
+        int (num_classes, num_classes): rows the true label, columns the answer; sums to the number
+        of examples.
+
+    Raises:
+        ValueError: A label or an answer is out of range.
+    """
+    found = predictions[["label", "prediction"]].to_numpy()
+    outside = found[(found < 0) | (found >= num_classes)]
+    if len(outside):
+        raise ValueError(
+            f"labels and predictions must lie between 0 and {num_classes - 1}. "
+            f"Found {outside[0]}; give num_classes."
+        )
     return sklearn.metrics.confusion_matrix(
         predictions.label, predictions.prediction, labels=range(num_classes)
     )
 
 
 def fairness(client_accuracies: Iterable[float], *, worst_fraction: float = 0.1) -> pd.Series:
-    """Says for whom the model is good (Li et al. 2020, q-FFL, report these figures).
+    """Says for whom the model is good.
+
+    q-FFL (Li et al. 2020) reports the average, the worst 10%, the best 10% and the variance over
+    clients; here the standard deviation stands for the last, in the unit of the accuracy.
 
     Args:
         client_accuracies: Accuracy per client, in [0, 1]; each client counts once.
@@ -129,9 +152,7 @@ def fairness(client_accuracies: Iterable[float], *, worst_fraction: float = 0.1)
     values = np.sort(np.asarray(list(client_accuracies), np.float64))
     if len(values) == 0:
         raise ValueError("client_accuracies must hold at least one client. Found none.")
-    if not 0 < worst_fraction <= 1:
-        raise ValueError(f"worst_fraction must lie in (0, 1]. Found {worst_fraction}.")
-    count = max(1, math.ceil(round(worst_fraction * len(values), 9)))
+    count = count_worst(len(values), worst_fraction)
     return pd.Series(
         {
             "mean": values.mean(),
@@ -144,8 +165,7 @@ def fairness(client_accuracies: Iterable[float], *, worst_fraction: float = 0.1)
 
 def _check_client_ids(client_data, client_ids: Iterable[str] | None) -> list[str]:
     client_ids = list(client_data.client_ids if client_ids is None else client_ids)
-    unknown = set(client_ids) - set(client_data.client_ids)
-    if unknown or not client_ids:
-        found = f"no client {min(unknown)!r} in the data" if unknown else "no client to evaluate on"
-        raise ValueError(f"There is {found}. See client_ids for those there are.")
+    if not client_ids:
+        raise ValueError("client_ids must name at least one client to evaluate on. Found none.")
+    check_known(client_ids, client_data.client_ids)
     return client_ids

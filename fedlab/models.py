@@ -1,4 +1,4 @@
-"""The article's two convolutional networks, as Keras models and as TFF models.
+"""The article's CNN and a deeper one, as Keras models and as TFF models.
 
 Every layer has a seeded initializer of its own, so the same seed gives the same weights, bit for
 bit, whatever was built before. The last layer gives logits: the softmax is inside the loss.
@@ -16,7 +16,7 @@ from fedlab.preprocessing import INPUT_SPEC
 CreateFn = Callable[[], tf.keras.Model]
 ModelFn = Callable[[], tff.learning.models.VariableModel]
 
-IMAGE_SHAPE = (28, 28, 1)
+INPUT_SHAPE = (28, 28, 1)
 
 
 def create_cnn(*, num_classes: int = 10, seed: int = 0) -> tf.keras.Sequential:
@@ -32,7 +32,7 @@ def create_cnn(*, num_classes: int = 10, seed: int = 0) -> tf.keras.Sequential:
     layers = tf.keras.layers
     return tf.keras.Sequential(
         [
-            layers.InputLayer(IMAGE_SHAPE),
+            layers.InputLayer(INPUT_SHAPE),
             layers.Conv2D(32, 3, activation="relu", kernel_initializer=_init(seed, 0)),
             layers.MaxPooling2D(),
             layers.Flatten(),
@@ -45,9 +45,10 @@ def create_cnn(*, num_classes: int = 10, seed: int = 0) -> tf.keras.Sequential:
 def create_deeper_cnn(
     *, num_classes: int = 10, dropout_rate: float = 0.5, seed: int = 0
 ) -> tf.keras.Sequential:
-    """Returns the deeper CNN with dropout: two convolutions, 225,034 parameters.
+    """Returns a deeper CNN with dropout, as the article suggests: here 225,034 parameters.
 
-    Deeper, yet a third of the size: the second pooling leaves the dense layer fewer inputs.
+    Two convolutions, yet a third of the size: the second pooling leaves the dense layer fewer
+    inputs. The exact layers are this course's.
 
     Args:
         num_classes: Number of logits.
@@ -60,7 +61,7 @@ def create_deeper_cnn(
     layers = tf.keras.layers
     return tf.keras.Sequential(
         [
-            layers.InputLayer(IMAGE_SHAPE),
+            layers.InputLayer(INPUT_SHAPE),
             layers.Conv2D(32, 3, activation="relu", kernel_initializer=_init(seed, 0)),
             layers.MaxPooling2D(),
             layers.Conv2D(64, 3, activation="relu", kernel_initializer=_init(seed, 1)),
@@ -139,6 +140,16 @@ def build_functional_model(create_fn: CreateFn = create_cnn) -> tff.learning.mod
 
     Takes the same place in TFF's builders as `build_model_fn`'s result and trains to the same
     weights. Layers with a state of their own (batch normalisation) cannot be expressed so.
+
+    Args:
+        create_fn: Makes the Keras model; always the same one.
+
+    Returns:
+        A `tff.learning.models.FunctionalModel` with the metrics `accuracy`, `loss`, `num_examples`
+        and `num_batches`. It takes batches of `INPUT_SPEC`.
+
+    Raises:
+        tff.learning.models.KerasFunctionalModelError: The model has such a layer.
     """
     return tff.learning.models.functional_model_from_keras(
         create_fn,

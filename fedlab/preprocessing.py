@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from fedlab.sampling import SampleFn
+from fedlab.sampling import SampleFn, check_seed
 
 CohortFn = Callable[[int], Mapping[str, tf.data.Dataset]]
+_MORE_THAN_A_CLIENT_HAS = 1 << 30  # as a batch size: all its examples
 # What the models are fed: a batch of images with a channel, and its labels.
 INPUT_SPEC = (tf.TensorSpec((None, 28, 28, 1), tf.float32), tf.TensorSpec((None,), tf.int32))
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """How a client's examples become batches. The defaults are the article's `preprocess`.
+    """How a client's examples become batches. The defaults are the article's, for one epoch.
 
     Attributes:
         batch_size: Examples per batch, at least 1; the last batch of each epoch may be smaller, as
@@ -23,7 +24,7 @@ class Preprocessing:
         num_epochs: Local epochs per round, at least 1.
         shuffle: Whether each epoch goes through the examples in a new order. The article does not.
         max_examples: Cap on the examples a client uses, or `None`.
-        seed: Seed of the shuffling.
+        seed: Seed of the shuffling, at least 0.
     """
 
     batch_size: int = 20
@@ -33,6 +34,7 @@ class Preprocessing:
     seed: int = 0
 
     def __post_init__(self):
+        check_seed(self.seed)
         for name in ("batch_size", "num_epochs", "max_examples"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -43,8 +45,9 @@ class Preprocessing:
 
         Args:
             dataset: Elements `OrderedDict(label, pixels)`, as in Federated EMNIST.
-            *stream: What the shuffling depends on besides `seed`, such as round and client number:
-                the same numbers give the same order.
+            *stream: What the shuffling depends on besides `seed`, such as round and client number.
+                The order is a function of these numbers and the epoch alone: whoever goes through
+                the batches again meets the same order.
 
         Returns:
             Batches `(images float32 (b, 28, 28, 1), labels int32 (b,))`.
@@ -52,9 +55,26 @@ class Preprocessing:
         if self.max_examples is not None:
             dataset = dataset.take(self.max_examples)
         if self.shuffle:
-            # tf.data keeps no more than it has: a buffer as large as the largest client will do.
-            dataset = dataset.shuffle(10_000, seed=_draw_seed(self.seed, *stream))
+            return self._shuffled(dataset, _draw_seed(self.seed, *stream)).prefetch(1)
         return dataset.batch(self.batch_size).map(to_batch).repeat(self.num_epochs).prefetch(1)
+
+    def _shuffled(self, dataset: tf.data.Dataset, seed: int) -> tf.data.Dataset:
+        # `Dataset.shuffle` also depends on TensorFlow's global seed and on who iterated before.
+        def shuffle_epoch(epoch: tf.Tensor, element: Mapping[str, tf.Tensor]) -> tf.data.Dataset:
+            pair = tf.stack([tf.constant(seed, tf.int64), epoch])
+            shuffled = [  # the same seed is the same permutation
+                tf.random.experimental.stateless_shuffle(tensor, seed=pair)
+                for tensor in to_batch(element)
+            ]
+            return tf.data.Dataset.from_tensor_slices(tuple(shuffled)).batch(self.batch_size)
+
+        whole = dataset.batch(_MORE_THAN_A_CLIENT_HAS).repeat(self.num_epochs)
+        batches = whole.enumerate().flat_map(shuffle_epoch)
+        num_examples = dataset.cardinality()
+        if not tf.executing_eagerly() or num_examples < 0:  # not known
+            return batches
+        num_batches = self.num_epochs * -(-num_examples // self.batch_size)
+        return batches.apply(tf.data.experimental.assert_cardinality(num_batches))
 
 
 def to_batch(element: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -63,7 +83,7 @@ def to_batch(element: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def preprocess(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """The article's `preprocess`: batches of 20, one epoch, in the order of the file."""
+    """Batches of 20 in the order of the file, as the article has them; one epoch."""
     return Preprocessing().apply(dataset)
 
 
@@ -75,7 +95,7 @@ def build_cohort_fn(
     Args:
         client_data: A `ClientData` with Federated EMNIST's elements.
         sample_fn: Round number to client ids, from `fedlab.sampling`.
-        preprocessing: Default: the article's.
+        preprocessing: Default: `Preprocessing()`.
 
     Returns:
         A function from round number to `{client_id: batches}`, in the order of the cohort. Calling

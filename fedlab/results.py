@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from fedlab.files import write_text
+
 _PACKAGES = ("tensorflow", "tensorflow-federated", "numpy")
 
 
@@ -20,11 +22,7 @@ def write_results(path: str | os.PathLike[str], rows: pd.DataFrame, *, seed: int
         rows: What was measured.
         seed: The seed that it was measured with.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    rows.assign(seed=seed, **provenance()).to_csv(part, index=False)
-    os.replace(part, path)
+    write_text(Path(path), rows.assign(seed=seed, **provenance()).to_csv(index=False))
 
 
 def provenance() -> dict[str, str]:

@@ -25,8 +25,10 @@ def sample_cohort(
         `num_clients` different client ids, in the order drawn.
 
     Raises:
-        ValueError: The cohort is larger than the population, or smaller than one.
+        ValueError: The cohort is larger than the population, or smaller than one, or the seed is
+            negative.
     """
+    check_seed(seed)
     if not 1 <= num_clients <= len(client_ids):
         raise ValueError(
             f"num_clients must be between 1 and {len(client_ids)} (the population). "
@@ -35,6 +37,12 @@ def sample_cohort(
     rng = np.random.default_rng([seed, round_num])
     chosen = rng.choice(len(client_ids), size=num_clients, replace=False)
     return [client_ids[index] for index in chosen]
+
+
+def check_seed(seed: int) -> None:
+    """Raises ValueError for a negative seed, which NumPy's generators do not take."""
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0. Found {seed}.")
 
 
 def uniform(client_ids: Sequence[str], num_clients: int, *, seed: int = 0) -> SampleFn:

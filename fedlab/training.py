@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 from tqdm.auto import tqdm
 
-from fedlab import runtime
+from fedlab import files, runtime
 from fedlab.checkpoints import Checkpoints
 from fedlab.preprocessing import CohortFn
 
@@ -29,8 +29,9 @@ class TrainingRun:
         state: The process's state after the last round.
         weights: The model's weights in it.
         records: One flat record per round: round_num, num_clients, num_examples, loss and accuracy
-            (measured by the clients WHILE they train), seconds, bytes_down, bytes_up (float32
-            weights to and from the whole cohort), and what `evaluate_fn` returned.
+            (measured by the clients WHILE they train), seconds, bytes_down, bytes_up (the
+            uncompressed weights to and from the whole cohort, whatever the process compresses or
+            adds), and what `evaluate_fn` returned.
     """
 
     state: Any
@@ -57,8 +58,14 @@ def run_rounds(
 ) -> TrainingRun:
     """Trains for a number of rounds.
 
+    A resumed run is checked to have the model's and the algorithm's arrays and the hyperparameters
+    that TFF keeps in the state, such as the server's learning rate. NOT checked, for the checkpoint
+    does not hold them: the clients' learning rate (unless the process keeps it in the state), the
+    seeds, the data, the cohorts and the batches.
+
     Args:
-        process: Any TFF `LearningProcess`.
+        process: A TFF `LearningProcess` that reports `loss`, `accuracy` and `num_examples` under
+            `metrics["client_work"]["train"]`, as TFF's builders do for `fedlab.models`.
         cohort_fn: Round number (from 1) to `{client_id: batches}`, from
             `preprocessing.build_cohort_fn`. Being a function of the number, it makes a resumed run
             the run that was never interrupted.
@@ -75,14 +82,13 @@ def run_rounds(
         The `TrainingRun`.
 
     Raises:
-        ValueError: A number is out of range, a round diverged, or the checkpoint is another model's
-            or is past `num_rounds`.
+        ValueError: A number is out of range, a round diverged, the process lacks a metric, or the
+            checkpoint is another model's, has other hyperparameters or is past `num_rounds`.
         PermissionError: `checkpoint_dir` cannot be written.
     """
     for name, value in (("num_rounds", num_rounds), ("evaluate_every", evaluate_every)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1. Found {value}.")
-    sinks = _build_sinks(csv_path, tensorboard_dir)
     with runtime.compile(process) as runner:
         state = runner.initialize()
         if initial_weights is not None:
@@ -90,8 +96,15 @@ def run_rounds(
         checkpoints = Checkpoints(checkpoint_dir) if checkpoint_dir else None
         done, records = 0, []
         if checkpoints:
-            done, state, records = checkpoints.load_latest(state)
-            _check_not_past(done, num_rounds, checkpoint_dir)
+            fresh = state
+            done, state, records = checkpoints.load_latest(fresh)
+            if done:
+                _check_not_past(done, num_rounds, checkpoint_dir)
+                saved, ours = (runner.get_hparams(one) for one in (state, fresh))
+                _check_same_hparams(saved, ours, checkpoint_dir)
+        sinks = _build_sinks(csv_path, tensorboard_dir)
+        for sink in sinks if records else ():  # a kill may have come between checkpoint and sinks
+            sink(records)
         rounds = range(done + 1, num_rounds + 1)
         with tqdm(
             rounds, "Rounds", num_rounds, initial=done, disable=not progress, unit="round"
@@ -117,7 +130,7 @@ def _run_round(
     start = time.perf_counter()
     output = runner.next(state, datasets.values())
     seconds = time.perf_counter() - start
-    metrics = output.metrics["client_work"]["train"]
+    metrics = _get_train_metrics(output.metrics)
     weights = runner.get_model_weights(output.state)
     _check_finite(metrics, weights, round_num)
     num_bytes = weights_bytes(weights) * len(datasets)
@@ -132,6 +145,19 @@ def _run_round(
         "bytes_up": num_bytes,
     }
     return output.state, record
+
+
+def _get_train_metrics(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    client_work = metrics.get("client_work") if isinstance(metrics, Mapping) else None
+    found = (client_work or {}).get("train") or {}
+    missing = {"loss", "accuracy", "num_examples"} - set(found)
+    if missing:
+        raise ValueError(
+            f"The process must report {', '.join(sorted(missing))} under "
+            'metrics["client_work"]["train"]: build it from a model of fedlab.models, or add the '
+            f"metric to your model. Found {', '.join(found) or 'no training metrics'}."
+        )
+    return found
 
 
 def weights_bytes(weights: tff.learning.models.ModelWeights) -> int:
@@ -164,21 +190,51 @@ def _check_not_past(done: int, num_rounds: int, folder) -> None:
         )
 
 
+def _check_same_hparams(saved: Mapping[str, Any], ours: Mapping[str, Any], folder) -> None:
+    saved, ours = dict(_flatten(saved)), dict(_flatten(ours))
+    for name, value in ours.items():
+        if not np.array_equal(saved[name], value):
+            raise ValueError(
+                f"The run in {str(folder)!r} was saved with {name} = {saved[name]}, and this "
+                f"process has {value} (finalizer: the server's optimizer). TFF keeps it in the state "
+                f"and would go on with {saved[name]}: build the process with that, or use another "
+                "folder."
+            )
+
+
+def _flatten(hparams: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in hparams.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
 def _build_sinks(csv_path, tensorboard_dir) -> list[Callable[[list[Record]], None]]:
     sinks = []
     if csv_path:
         path = Path(csv_path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sinks.append(lambda records: pd.DataFrame(records).to_csv(path, index=False))
+        path.parent.mkdir(parents=True, exist_ok=True)  # fails here, not after the first round
+        sinks.append(
+            lambda records: files.write_text(path, pd.DataFrame(records).to_csv(index=False))
+        )
     if tensorboard_dir:
-        writer = tf.summary.create_file_writer(os.fspath(tensorboard_dir))
-        sinks.append(lambda records: _write_summary(writer, records[-1]))
+        sinks.append(_SummarySink(tensorboard_dir))
     return sinks
 
 
-def _write_summary(writer: tf.summary.SummaryWriter, record: Record) -> None:
-    with writer.as_default(step=record["round_num"]):
-        for name, value in record.items():
-            if name != "round_num":
-                tf.summary.scalar(name, value)
-    writer.flush()
+class _SummarySink:
+    """Writes records as TensorBoard summaries, each once."""
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        self._writer = tf.summary.create_file_writer(os.fspath(folder))
+        self._num_written = 0
+
+    def __call__(self, records: list[Record]) -> None:
+        for record in records[self._num_written :]:
+            with self._writer.as_default(step=record["round_num"]):
+                for name, value in record.items():
+                    if name != "round_num":
+                        tf.summary.scalar(name, value)
+        self._num_written = len(records)
+        self._writer.flush()

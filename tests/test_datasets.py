@@ -1,6 +1,5 @@
-"""Federated data: TFF's `ClientData` face, the embedded digits, a learner's own arrays, `load`."""
+"""Federated data: TFF's `ClientData` face, a learner's own arrays, `load`."""
 
-import itertools
 from collections import Counter
 
 import numpy as np
@@ -8,123 +7,16 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 import tiny
-from sklearn.datasets import load_digits as load_sklearn_digits
 
 from fedlab import datasets, runtime
-from fedlab.datasets import client_data, digits
+from fedlab.datasets import client_data
 from fedlab.datasets.client_data import Examples, MemoryClientData
 from fedlab.preprocessing import preprocess
-
-EMNIST_SPEC = {
-    "label": tf.TensorSpec((), tf.int32),
-    "pixels": tf.TensorSpec((28, 28), tf.float32),
-}
-
-
-def all_arrays(data):
-    """One client after the other: pixels and labels."""
-    every = [data.examples(client_id) for client_id in data.client_ids]
-    return np.concatenate([e.pixels for e in every]), np.concatenate([e.labels for e in every])
-
-
-def same_data(first, second):
-    return first.client_ids == second.client_ids and tiny.same_bits(
-        all_arrays(first), all_arrays(second)
-    )
 
 
 def read_back(dataset):
     elements = list(dataset.as_numpy_iterator())
     return np.array([e["pixels"] for e in elements]), np.array([e["label"] for e in elements])
-
-
-# The embedded digits
-
-
-@pytest.fixture(scope="module")
-def digit_splits():
-    return datasets.load_digits()
-
-
-def test_digits_come_in_the_element_of_tff_s_emnist(digit_splits):
-    tffs_own = tff.simulation.datasets.emnist.get_synthetic().element_type_structure
-    for data in digit_splits:
-        assert isinstance(data, tff.simulation.datasets.ClientData)
-        dataset = data.create_tf_dataset_for_client(data.client_ids[0])
-        assert data.element_type_structure == dataset.element_spec == EMNIST_SPEC
-        assert list(dataset.element_spec) == list(tffs_own) == ["label", "pixels"]
-        assert dict(dataset.element_spec) == dict(tffs_own)
-
-
-def test_digits_are_dark_ink_on_white_paper(digit_splits):
-    for data in digit_splits:
-        pixels, labels = all_arrays(data)
-        assert pixels.min() >= 0.0
-        assert pixels.max() == 1.0
-        border = np.concatenate([pixels[:, [0, -1]].ravel(), pixels[:, :, [0, -1]].ravel()])
-        assert np.median(border) == 1.0
-        assert (pixels.min(axis=(1, 2)) < 0.5).all()  # every image has ink
-        assert set(labels) == set(range(10))
-
-
-@pytest.mark.parametrize("num_clients", [2, 30, 100, 359])
-def test_every_source_image_is_used_once(num_clients):
-    writers = digits.create_writers(num_clients)
-    assert len(writers) == num_clients
-    rows = [rows for writer in writers.values() for rows in (writer.train_rows, writer.test_rows)]
-    np.testing.assert_array_equal(np.sort(np.concatenate(rows)), np.arange(1797))
-    assert all(len(writer.train_rows) >= 4 for writer in writers.values())
-    assert all(len(writer.test_rows) >= 1 for writer in writers.values())
-
-
-def test_every_writer_is_in_train_and_in_test(digit_splits):
-    train, test = digit_splits
-    assert train.client_ids == test.client_ids
-    assert len(train.client_ids) == 100
-
-
-def test_digits_carry_the_labels_of_their_source(digit_splits):
-    source, writers = load_sklearn_digits().target, digits.create_writers(100)
-    for client_id, writer in writers.items():
-        train, test = (data.examples(client_id).labels for data in digit_splits)
-        np.testing.assert_array_equal(train, source[writer.train_rows])
-        np.testing.assert_array_equal(test, source[writer.test_rows])
-
-
-def test_digits_are_a_function_of_the_seed(digit_splits):
-    for first, again in zip(digit_splits, datasets.load_digits(), strict=True):
-        assert same_data(first, again)
-    assert not same_data(digit_splits[0], datasets.load_digits(seed=1)[0])
-
-
-def test_writers_have_sizes_styles_and_label_mixes_of_their_own():
-    writers = digits.create_writers(50)
-    assert len({writer.style for writer in writers.values()}) == 50
-    assert len({len(writer.train_rows) for writer in writers.values()}) > 5
-    image = load_sklearn_digits().images[:1] / 16
-    drawn = [digits.render(image, writer.style) for writer in writers.values()]
-    assert all(np.abs(a - b).max() > 0.1 for a, b in itertools.pairwise(drawn))
-
-
-def test_small_alpha_gives_a_writer_fewer_labels():
-    def num_labels(alpha):
-        train, _ = datasets.load_digits(50, alpha=alpha)
-        return np.mean([len(set(train.examples(k).labels)) for k in train.client_ids])
-
-    assert num_labels(0.1) + 2 < num_labels(100.0)
-
-
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        ({"num_clients": 360}, "between 2 and 359 .* Found 360"),
-        ({"num_clients": 1}, "Found 1"),
-        ({"alpha": 0.0}, "alpha must be above 0.* Found 0.0"),
-    ],
-)
-def test_digits_refuse_what_cannot_be(options, message):
-    with pytest.raises(ValueError, match=message):
-        datasets.load_digits(**options)
 
 
 # MemoryClientData is a TFF ClientData
@@ -151,7 +43,7 @@ def test_tff_can_preprocess_it(small):
 
 def test_tff_can_pool_the_clients(small):
     read, _ = read_back(small.create_tf_dataset_from_all_clients(seed=1))
-    expected, _ = all_arrays(small)
+    expected, _ = tiny.all_arrays(small)
     assert Counter(p.tobytes() for p in read) == Counter(p.tobytes() for p in expected)
 
 
@@ -178,6 +70,16 @@ def test_tff_can_make_the_datasets_in_a_computation(small):
     runtime.install()
     dataset = small.dataset_computation("c1")
     assert tiny.same_bits(read_back(dataset), small.examples("c1"))
+
+
+@pytest.mark.parametrize("wrap", [tf.function, lambda function: function], ids=["graph", "eager"])
+def test_an_unknown_client_is_named_there_too(small, wrap):
+    def count(client_id):
+        return small.serializable_dataset_fn(client_id).reduce(0, lambda total, _: total + 1)
+
+    assert int(wrap(count)(tf.constant("c1"))) == 5
+    with pytest.raises(tf.errors.InvalidArgumentError, match="(?s)There is no client.*nobody"):
+        wrap(count)(tf.constant("nobody"))
 
 
 def test_a_client_is_read_once_and_only_when_asked_for():
@@ -270,13 +172,13 @@ def test_from_arrays_takes_the_fraction_and_keeps_image_and_label_together():
     assert len(test.examples("bob").labels) == 3
     label_of = {p.tobytes(): y for p, y in zip(*tiny.create_examples(19), strict=True)}
     for data in (train, test):
-        for pixels, label in zip(*all_arrays(data), strict=True):
+        for pixels, label in zip(*tiny.all_arrays(data), strict=True):
             assert label_of[pixels.tobytes()] == label
 
 
 def test_from_arrays_is_a_function_of_the_seed():
-    assert same_data(own_data(seed=1)[0], own_data(seed=1)[0])
-    assert not same_data(own_data(seed=1)[0], own_data(seed=2)[0])
+    assert tiny.same_data(own_data(seed=1)[0], own_data(seed=1)[0])
+    assert not tiny.same_data(own_data(seed=1)[0], own_data(seed=2)[0])
 
 
 def changed(name, index, value, dtype=None):
@@ -334,14 +236,14 @@ def test_check_examples_brings_types_into_line():
 
 
 @pytest.mark.parametrize("value", [None, "", "digits"])
-def test_digits_are_the_default(monkeypatch, digit_splits, value):
+def test_digits_are_the_default(monkeypatch, value):
     if value is None:
         monkeypatch.delenv(datasets.DATASET_VARIABLE, raising=False)
     else:
         monkeypatch.setenv(datasets.DATASET_VARIABLE, value)
     assert datasets.selected() == "digits"
     assert "simulated writers" in datasets.describe()
-    assert same_data(datasets.load()[1], digit_splits[1])
+    assert tiny.same_data(datasets.load()[1], datasets.load_digits()[1])
 
 
 def test_the_variable_may_name_a_file(monkeypatch, tmp_path, small):
@@ -351,7 +253,7 @@ def test_the_variable_may_name_a_file(monkeypatch, tmp_path, small):
     assert datasets.selected() == "file"
     assert "real writers" in datasets.describe()
     for data in datasets.load():
-        assert same_data(data, small)
+        assert tiny.same_data(data, small)
     assert len(datasets.load("digits", num_clients=5)[0].client_ids) == 5  # a name goes first
 
 
@@ -361,7 +263,7 @@ def test_the_variable_may_switch_to_emnist(monkeypatch, tmp_path, small):
     )
     monkeypatch.setenv(datasets.DATASET_VARIABLE, "emnist")
     assert "Federated EMNIST" in datasets.describe()
-    assert same_data(datasets.load(cache_dir=tmp_path)[0], small)
+    assert tiny.same_data(datasets.load(cache_dir=tmp_path)[0], small)
 
 
 def test_a_missing_file_is_named(monkeypatch):

@@ -110,8 +110,37 @@ def test_a_broken_import_is_reported(monkeypatch, tmp_path):
 
 def test_a_machine_without_avx_or_memory(monkeypatch):
     files = {"/proc/cpuinfo": "flags\t: fpu sse2\n", "/proc/meminfo": "MemAvailable: 1048576 kB\n"}
-    monkeypatch.setattr(doctor, "_read", lambda path: files[path])
+    monkeypatch.setattr(doctor, "_read", lambda path: files.get(path, ""))
     assert {check.name for check in problems(doctor.check_machine())} == {"CPU", "memory"}
+
+
+def memory_check():
+    return next(check for check in doctor.check_machine() if check.name == "memory")
+
+
+@pytest.mark.parametrize(
+    "limit, said", [("max", "8.0 of 16.0 GB"), (str(3 << 30), "1.5 of 3.0 GB")]
+)
+def test_a_container_s_memory_is_what_counts(monkeypatch, limit, said):
+    folder = "/sys/fs/cgroup"
+    files = {
+        "/proc/meminfo": "MemTotal: 16777216 kB\nMemAvailable: 8388608 kB\n",
+        f"{folder}/memory.max": f"{limit}\n",
+        f"{folder}/memory.current": f"{2 << 30}\n",
+        f"{folder}/memory.stat": f"anon 5\ninactive_file {1 << 29}\n",
+    }
+    monkeypatch.setattr(doctor, "_read", lambda path: files.get(path, ""))
+    assert memory_check().value == f"{said} available"
+    assert memory_check().ok == (limit == "max")
+
+
+def test_the_real_emnist_needs_more_memory(monkeypatch):
+    files = {"/proc/meminfo": f"MemTotal: 9 kB\nMemAvailable: {5 << 19} kB\n"}
+    monkeypatch.setattr(doctor, "_read", lambda path: files.get(path, ""))
+    assert memory_check().ok
+    monkeypatch.setenv("FEDLAB_DATASET", "emnist")
+    assert not memory_check().ok
+    assert "3 GB" in memory_check().remedy
 
 
 def test_every_problem_has_a_remedy():

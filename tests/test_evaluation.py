@@ -95,6 +95,14 @@ def test_the_confusion_matrix_s_rows_are_true_labels():
     )
 
 
+@pytest.mark.parametrize("column, value", [("label", 3), ("prediction", 61), ("label", -1)])
+def test_the_confusion_matrix_leaves_no_answer_out(column, value):
+    table = pd.DataFrame({"label": [1, 2], "prediction": [1, 2]})
+    table.loc[1, column] = value
+    with pytest.raises(ValueError, match=f"between 0 and 2. Found {value}; give num_classes"):
+        evaluation.confusion_matrix(table, num_classes=3)
+
+
 def test_fairness_by_hand():
     found = evaluation.fairness([1.0, 0.5, 0.0, 0.9, 0.6], worst_fraction=0.4)
     assert found["mean"] == pytest.approx(0.6)
@@ -128,7 +136,7 @@ def test_fairness_refuses_what_has_no_answer(call, message):
 
 @pytest.mark.parametrize(
     "client_ids, message",
-    [(["c0", "nobody"], "no client 'nobody' in the data"), ([], "no client to evaluate on")],
+    [(["c0", "nobody"], "no client 'nobody'"), ([], "at least one client to evaluate on")],
 )
 def test_unknown_clients_and_none_are_told(model, weights, client_ids, message):
     with pytest.raises(ValueError, match=message):

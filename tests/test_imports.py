@@ -14,6 +14,8 @@ PACKAGE = Path(fedlab.__file__).parent
 ORDER = """
 fedlab._quiet
 fedlab
+fedlab.files
+fedlab.ranking
 fedlab.partition
 fedlab.sampling
 fedlab.datasets.client_data
@@ -25,6 +27,7 @@ fedlab.datasets
 fedlab.preprocessing
 fedlab.models
 fedlab.algorithms
+fedlab.worker
 fedlab.runtime
 fedlab.checkpoints
 fedlab.training
@@ -86,11 +89,13 @@ def test_the_walk_sees_an_import_that_climbs():
 @pytest.mark.parametrize("name", PICTURES)
 def test_pictures_need_no_room_with_tensorflow(name):
     found = imported(name, TREES[name])
-    assert {one for one in found if one.startswith("fedlab.")} <= set(PICTURES)
+    assert {one for one in found if one.startswith("fedlab.")} <= {"fedlab.ranking", *PICTURES}
     assert not {one for one in found if one.split(".")[0].startswith(("tensorflow", "keras"))}
 
 
-@pytest.mark.parametrize("modules", ["fedlab", "fedlab.doctor, fedlab.__main__, fedlab.diagrams"])
+@pytest.mark.parametrize(
+    "modules", ["fedlab", "fedlab.doctor, fedlab.__main__, fedlab.diagrams, fedlab.worker"]
+)
 def test_import_does_not_load_tensorflow(modules):
     code = f"import {modules}, sys; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

@@ -89,7 +89,11 @@ def machine(tmp_path):
         ("getconf", "echo glibc 2.27", ["glibc 2.27", "2.31", "Debian 11"]),
         ("getconf", "exit 1", ["no glibc", "2.31"]),
         ("df", "echo Avail; echo 2097152", ["2048 MB", "5 GB", "larger disk"]),
-        ("python3.11", "exit 1", ["no Python 3.11", "uv python install 3.11", "conda env create"]),
+        (
+            "python3.11",
+            "exit 1",
+            ["no Python 3.11", "lzma", "uv python install 3.11", "conda env create"],
+        ),
     ],
 )
 def test_says_in_one_line_what_is_missing(machine, stub, body, words):
@@ -121,6 +125,14 @@ def test_without_uv_an_incomplete_python_is_refused(machine):
     assert code == 1
     assert "No module named x" in err.splitlines()[-1]
     assert "python3.11-venv" in err.splitlines()[-1]
+
+
+def test_with_uv_too_an_incomplete_python_is_passed_over(machine):
+    machine.stub("python3.11", 'case "$2" in *lzma*) exit 1;; esac; echo "$0"')
+    machine.stub("python3", 'echo "$0"')
+    machine.stub("uv", 'echo "$*" >> "$STUB_LOG"\n' + STUBS["uv"])
+    assert machine.run("build")[0] == 0
+    assert f"--python {machine.bin / 'python3'} " in machine.log.read_text()
 
 
 def test_pyenv_is_the_last_resort(machine):
@@ -205,6 +217,13 @@ def test_test_fails_when_ruff_or_pytest_does(machine, ruff, pytest_, expected):
     code, _, _ = machine.run("test", RUFF_CODE=ruff, PYTEST_CODE=pytest_)
     assert code == expected
     assert "-m pytest" in machine.log.read_text().splitlines()[-1]
+
+
+@pytest.mark.parametrize("command, seen", [("test", "-"), ("notebooks", "-"), ("doctor", "emnist")])
+def test_what_is_compared_or_stored_is_of_the_digits(machine, command, seen):
+    machine.stub("env_python", 'echo "${FEDLAB_DATASET:--} $*" >> "$STUB_LOG"')
+    assert machine.run(command, "x", FEDLAB_DATASET="emnist")[0] == 0
+    assert machine.log.read_text().splitlines()[-1].startswith(f"{seen} -m")
 
 
 def test_test_hands_a_selection_to_pytest(machine):

@@ -1,5 +1,6 @@
 """Batches hold the client's examples, in the order promised, again and again the same."""
 
+import dataclasses
 from collections import Counter
 
 import numpy as np
@@ -72,8 +73,10 @@ def test_a_cap_above_the_client_s_size_takes_all():
     assert len(images_of(Preprocessing(max_examples=999).apply(DATASET))) == 50
 
 
-def test_the_last_batch_of_each_epoch_is_smaller():
-    sizes = [len(labels) for _, labels in batches(Preprocessing(16, num_epochs=2).apply(DATASET))]
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_the_last_batch_of_each_epoch_is_smaller(shuffle):
+    dataset = Preprocessing(16, num_epochs=2, shuffle=shuffle).apply(DATASET)
+    sizes = [len(labels) for _, labels in batches(dataset)]
     assert sizes == [16, 16, 16, 2] * 2
 
 
@@ -85,11 +88,47 @@ def test_the_order_is_a_function_of_seed_and_stream():
     assert len({order(0), order(1), order(1, 2), order(1, 2, 3), order(1, 3, 2)}) == 5
 
 
+SHUFFLED = Preprocessing(16, num_epochs=2, shuffle=True)
+
+
+def test_image_and_label_stay_together():
+    label_of = {p.tobytes(): y for p, y in zip(*EXAMPLES, strict=True)}
+    for images, labels in batches(SHUFFLED.apply(DATASET)):
+        assert [label_of[image.tobytes()] for image in images[..., 0]] == list(labels)
+
+
+def test_the_order_depends_on_nothing_else():
+    dataset = SHUFFLED.apply(DATASET, 7)
+    first = images_of(dataset)
+    np.testing.assert_array_equal(images_of(dataset), first)  # nor on who went through it before
+    tf.random.set_seed(99)
+    np.testing.assert_array_equal(images_of(SHUFFLED.apply(DATASET, 7)), first)
+
+
+@pytest.mark.parametrize("max_examples, num_batches", [(None, 8), (32, 4), (33, 6)])
+def test_the_number_of_batches_is_known_where_the_client_s_is(max_examples, num_batches):
+    shuffled = dataclasses.replace(SHUFFLED, max_examples=max_examples)
+    assert shuffled.apply(DATASET).cardinality() == num_batches
+    assert len(batches(shuffled.apply(DATASET))) == num_batches
+    unknown = shuffled.apply(DATASET.filter(lambda element: True))
+    np.testing.assert_array_equal(images_of(unknown), images_of(shuffled.apply(DATASET)))
+
+
+def test_shuffles_in_a_graph_as_it_does_here():
+    count = tf.function(lambda: SHUFFLED.apply(DATASET).reduce(0, lambda n, batch: n + 1))
+    assert count() == 8
+
+
 @pytest.mark.parametrize("name", ["batch_size", "num_epochs", "max_examples"])
 @pytest.mark.parametrize("value", [0, -2])
 def test_bad_values_are_named(name, value):
     with pytest.raises(ValueError, match=f"{name} must be at least 1. Found {value}."):
         Preprocessing(**{name: value})
+
+
+def test_a_negative_seed_is_named():
+    with pytest.raises(ValueError, match="seed must be at least 0. Found -1."):
+        Preprocessing(seed=-1)
 
 
 def test_a_cohort_is_repeatable_and_in_its_order():

@@ -56,6 +56,11 @@ def test_a_cohort_that_does_not_fit_the_population_is_refused(draw, num_clients)
     assert str(caught.value) == expected
 
 
+def test_a_negative_seed_is_named():
+    with pytest.raises(ValueError, match="seed must be at least 0. Found -3."):
+        sampling.uniform(POPULATION, 5, seed=-3)
+
+
 def test_fixed_names_the_same_clients_in_every_round():
     sample_fn = sampling.fixed(POPULATION[:5])
     sample_fn(1).clear()  # the caller's copy

@@ -1,13 +1,23 @@
 """A model and data as small as they can be: for tests where the learning is not the point."""
 
 import contextlib
+import os
 import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_federated as tff
 
+from fedlab import runtime, sampling
+from fedlab.algorithms import build_fed_avg
+from fedlab.datasets import load_sqlite
 from fedlab.datasets.client_data import Examples, MemoryClientData
-from fedlab.models import IMAGE_SHAPE
+from fedlab.models import INPUT_SHAPE, build_functional_model
+from fedlab.preprocessing import Preprocessing, build_cohort_fn
 
 
 def create_model() -> tf.keras.Sequential:
@@ -16,7 +26,7 @@ def create_model() -> tf.keras.Sequential:
     initializer = tf.keras.initializers.GlorotUniform(seed=5)
     return tf.keras.Sequential(
         [
-            layers.InputLayer(IMAGE_SHAPE),
+            layers.InputLayer(INPUT_SHAPE),
             layers.Flatten(),
             layers.Dense(10, kernel_initializer=initializer),
         ]
@@ -74,3 +84,87 @@ def write_sqlite(path, **splits: MemoryClientData) -> None:
                     "INSERT INTO examples VALUES (?, ?, ?)",
                     [(split, client_id, proto) for proto in protos],
                 )
+
+
+def all_arrays(data):
+    """One client after the other: pixels and labels."""
+    every = [data.examples(client_id) for client_id in data.client_ids]
+    return np.concatenate([e.pixels for e in every]), np.concatenate([e.labels for e in every])
+
+
+def same_data(first, second):
+    return first.client_ids == second.client_ids and same_bits(
+        all_arrays(first), all_arrays(second)
+    )
+
+
+# Federated EMNIST's file
+
+TRAIN, TEST = create_data(3, 12, 7), create_data(1, 2, 4)
+NAME = "emnist_all.sqlite"
+
+
+def assert_holds(data, expected):
+    assert data.client_ids == expected.client_ids
+    for client_id in expected.client_ids:
+        assert same_bits(data.examples(client_id), expected.examples(client_id))
+
+
+def read_all(path, **options):
+    for data in load_sqlite(path, **options):
+        for client_id in data.client_ids:
+            data.examples(client_id)
+
+
+def leftovers(folder):
+    return [path.name for path in folder.rglob("*") if path.name != NAME]
+
+
+# Runs
+
+HERE = Path(__file__).parent
+TIMEOUT = 120
+DATA = create_data(12, 4, 8, 5, 9, 10)
+COHORT_FN = build_cohort_fn(
+    DATA, sampling.uniform(DATA.client_ids, 3, seed=1), Preprocessing(batch_size=5, shuffle=True)
+)
+FIELDS = "round_num num_clients num_examples loss accuracy seconds bytes_down bytes_up".split()
+NUM_ROUNDS = 6
+
+
+def build_process(**options):
+    options = {"client_learning_rate": 0.1} | options
+    return build_fed_avg(build_functional_model(create_model), **options)
+
+
+def evaluate(weights):
+    return {"eval_norm": np.linalg.norm(weights.trainable[0])}  # float32, as NumPy has it
+
+
+def without_seconds(records):
+    return [{name: value for name, value in r.items() if name != "seconds"} for r in records]
+
+
+def assert_same_run(run, other):
+    assert same_bits(run.weights, other.weights)
+    assert same_bits(run.state, other.state)
+    assert without_seconds(run.records) == without_seconds(other.records)
+
+
+def start(code, **options):
+    """Runs a script in another Python."""
+    environment = {name: value for name, value in os.environ.items() if name[:3] != "TF_"}
+    environment["PYTHONPATH"] = f"{HERE.parent}:{HERE}"
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], env=environment, text=True, **options
+    )
+
+
+@tff.tensorflow.computation(tf.int32)
+def increment(number):
+    return number + 1
+
+
+def call_worker():
+    runtime.install()
+    return int(increment(1))

@@ -1,7 +1,7 @@
 """A `tff.simulation.datasets.ClientData` that holds its examples in memory."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -67,10 +67,7 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         Raises:
             ValueError: There is no such client, or its examples are not usable.
         """
-        if client_id not in self._known:
-            raise ValueError(
-                f"There is no client {client_id!r}. See client_ids for those there are."
-            )
+        check_known([client_id], self._known)
         if client_id not in self._held:
             examples = self._read_fn(client_id)
             self._held[client_id] = check_examples(client_id, *examples, self._num_classes)
@@ -83,7 +80,10 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
 
     @property
     def serializable_dataset_fn(self):
-        """A traceable function from client id to dataset; the whole data set goes into its graph."""
+        """A traceable function from client id to dataset; the whole data set goes into its graph.
+
+        For an unknown client it raises TensorFlow's `InvalidArgumentError`.
+        """
         every = [self.examples(client_id) for client_id in self._client_ids]
         ends = np.cumsum([len(examples.labels) for examples in every])
         starts = np.concatenate([[0], ends[:-1]])
@@ -92,7 +92,12 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         client_ids = self._client_ids
 
         def dataset_fn(client_id):
-            row = tf.argmax(tf.equal(client_id, client_ids))
+            is_client = tf.equal(client_id, client_ids)
+            is_known = tf.debugging.Assert(
+                tf.reduce_any(is_client), ["There is no client", client_id]
+            )
+            with tf.control_dependencies([is_known]):  # else a graph leaves the assertion out
+                row = tf.argmax(is_client)
             rows = slice(tf.gather(starts, row), tf.gather(ends, row))
             slices = OrderedDict(label=tf.constant(labels)[rows], pixels=tf.constant(pixels)[rows])
             return tf.data.Dataset.from_tensor_slices(slices)
@@ -102,12 +107,16 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
     def select(self, client_ids: Iterable[str]) -> "MemoryClientData":
         """Returns the data of some of the clients; what is in memory is shared, not copied."""
         client_ids = list(client_ids)
-        unknown = [client_id for client_id in client_ids if client_id not in self._known]
-        if unknown:
-            raise ValueError(
-                f"There is no client {unknown[0]!r}. See client_ids for those there are."
-            )
+        check_known(client_ids, self._known)
         return MemoryClientData(client_ids, self.examples, self._num_classes)
+
+
+def check_known(client_ids: Iterable[str], known: Collection[str]) -> None:
+    """Raises ValueError, naming the first client that is not among the known ones."""
+    known = frozenset(known)
+    unknown = next((client_id for client_id in client_ids if client_id not in known), None)
+    if unknown is not None:
+        raise ValueError(f"There is no client {unknown!r}. See client_ids for those there are.")
 
 
 def check_examples(client_id: str, pixels, labels, num_classes: int = 10) -> Examples:

@@ -19,6 +19,7 @@ from fedlab.plots.style import (
     row_percent,
     write_cells,
 )
+from fedlab.ranking import count_worst
 
 _MARKERS = "os^DvPX*"
 
@@ -132,10 +133,8 @@ def client_spread(
             or a worst_fraction outside (0, 1].
     """
     ordered = _check_accuracies(values).sort_values()
-    if not 0 < worst_fraction <= 1:
-        raise ValueError(f"worst_fraction must be in (0, 1], 0.1 a decile. Found {worst_fraction}.")
     num_clients = len(ordered)
-    num_worst = int(np.ceil(round(worst_fraction * num_clients, 9)))
+    num_worst = count_worst(num_clients, worst_fraction)
     worst, mean = float(ordered.iloc[:num_worst].mean()), float(ordered.mean())
     ax = ax or new_axes(8, 4.5)
     colors = [COLORS["worst"] if i < num_worst else "#B8C7D4" for i in range(num_clients)]

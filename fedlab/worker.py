@@ -1,0 +1,185 @@
+"""TFF's worker process, started so that it does no harm.
+
+Stock TFF starts a worker that listens on all network interfaces without authentication, inherits
+stdout, and stays when its parent is killed (TFF 0.87). Here the same worker listens on a socket
+file that only this user can reach, and a watcher ends it as soon as its owner is gone, however that
+ended. TFF itself is not imported.
+"""
+
+import atexit
+import contextlib
+import importlib.metadata
+import importlib.util
+import mmap
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import grpc
+
+from fedlab import files
+
+_ANY_ADDRESS, _SOCKET_FILE = b"[::]:", b"unix:"  # of the same length, so nothing else moves
+_START_TIMEOUT_SECONDS = 60
+_SOCKET_NAME = 1  # the worker takes a number; as a socket file's name, any number will do
+_MAX_MESSAGE_BYTES = 2_000_000_000
+# Without a limit, as stock TFF has it, twenty clients at once get in each other's way: on one core a
+# round took ten times as long. The results are the same, bit for bit.
+_CALLS_PER_CORE = 2
+_COPY_PREFIX = "tff-worker-"
+# The watcher reads a pipe whose other end only the owner holds. When that end closes, for whatever
+# reason, it removes the folder with the socket and ends its process group: the worker, and itself.
+# (A worker that died before has left its own number to others; a group's stays while it is in it.)
+_WATCHER = """
+exec 3<&0 </dev/null
+folder=$1; shift
+"$@" 3<&- & worker=$!
+{ cat <&3; rm -rf -- "$folder"; kill -KILL 0; } &
+exec 3<&-
+wait $worker
+"""
+
+
+class Worker:
+    """Starts TFF's worker when it is first needed, and again if it should die."""
+
+    def __init__(self):
+        self._process: subprocess.Popen | None = None
+        self._channel: grpc.Channel | None = None
+        self._status: grpc.ChannelConnectivity | None = None
+        self._lock = threading.RLock()
+        atexit.register(self.close)
+
+    def get_channel(self) -> grpc.Channel:
+        """Returns a channel to a worker that is ready.
+
+        Raises:
+            RuntimeError: The worker does not start.
+        """
+        with self._lock:
+            if self._process is None or self._process.poll() is not None or not self._is_ready():
+                self.close()
+                self._start()
+            return self._channel
+
+    def close(self) -> None:
+        """Ends the worker; its folder goes with it."""
+        with self._lock:
+            if self._process is not None:
+                self._process.stdin.close()
+                self._process.wait()
+                self._process = None
+
+    def _is_ready(self) -> bool:
+        return self._status == grpc.ChannelConnectivity.READY
+
+    def _start(self) -> None:
+        folder = tempfile.mkdtemp(prefix="fedlab-", dir=_short_temp_dir())
+        command = [
+            _private_worker(folder),
+            f"--port={_SOCKET_NAME}",
+            f"--max_concurrent_computation_calls={_CALLS_PER_CORE * len(os.sched_getaffinity(0))}",
+        ]
+        self._process = subprocess.Popen(
+            ["/bin/sh", "-c", _WATCHER, "sh", folder, *command],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # A group of its own: the notebook's stop button interrupts us, not the worker.
+            start_new_session=True,
+        )
+        options = [
+            ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+        ]
+        self._status = None
+        self._channel = grpc.insecure_channel(f"unix:{folder}/{_SOCKET_NAME}", options)
+        self._channel.subscribe(self._note_status, try_to_connect=True)
+        self._wait_until_ready()
+
+    def _note_status(self, status: grpc.ChannelConnectivity) -> None:
+        self._status = status
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT_SECONDS
+        while not self._is_ready():
+            if self._process.poll() is not None:
+                code = self._process.returncode
+                raise RuntimeError(f"TFF's worker ended at its start, with exit code {code}.")
+            if time.monotonic() > deadline:
+                self.close()
+                raise RuntimeError(f"TFF's worker did not start in {_START_TIMEOUT_SECONDS} s.")
+            time.sleep(0.05)
+
+
+def _short_temp_dir() -> str:
+    """A socket's path may have 107 characters, so a long temporary folder will not do."""
+    folder = tempfile.gettempdir()
+    return folder if len(folder) < 80 else "/tmp"
+
+
+def _private_worker(session_folder: str) -> str:
+    """Returns the path of a private copy of the worker that listens on a socket file.
+
+    The copy (300 MB) is made once per user and environment and kept in the cache folder, until it
+    has not been used for a day and another is. (A running program stays whole when its file is
+    removed.) Where the folder cannot be written, the copy lives and goes with the session.
+    """
+    package = Path(importlib.util.find_spec("tensorflow_federated").origin).parent
+    source = package / "data" / "worker_binary"
+    status = source.stat()
+    name = f"{_COPY_PREFIX}{_tff_version()}-{status.st_size}-{status.st_mtime_ns}"
+    try:
+        folder = files.cache_dir()
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / name
+        if not _is_ours(target):
+            _copy_worker(source, target)
+        with contextlib.suppress(OSError):  # a folder that can only be read will do, too
+            os.utime(target)  # in use
+        files.remove_abandoned(folder, f"{_COPY_PREFIX}*")
+    except OSError:
+        target = Path(session_folder) / name
+        _copy_worker(source, target)
+    return str(target)
+
+
+def _tff_version() -> str:
+    return importlib.metadata.version("tensorflow-federated")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether the file is there, ours, and nobody else may change it."""
+    if not path.exists():
+        return False
+    status = path.stat()
+    return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _copy_worker(source: Path, target: Path) -> None:
+    """Copies the worker with its one listening address exchanged, and renames it into place."""
+    with (
+        files.written_beside(target) as part,
+        source.open("rb") as original,
+        open(part, "x+b", opener=lambda path, flags: os.open(path, flags, 0o700)) as copy,
+    ):
+        shutil.copyfileobj(original, copy, 1 << 22)
+        copy.flush()
+        with mmap.mmap(copy.fileno(), 0) as content:
+            _exchange_address(content)
+
+
+def _exchange_address(content: mmap.mmap) -> None:
+    at = content.find(_ANY_ADDRESS)
+    if at < 0 or content.find(_ANY_ADDRESS, at + 1) >= 0:
+        raise RuntimeError(
+            f"The worker of TFF {_tff_version()} is not the one that fedlab knows how to keep off "
+            "the network. Build the environment from requirements.lock."
+        )
+    content[at : at + len(_ANY_ADDRESS)] = _SOCKET_FILE

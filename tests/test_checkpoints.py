@@ -1,0 +1,276 @@
+"""An interrupted run ends as if it had never been interrupted, whatever happened to its files."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+import tensorflow_federated as tff
+import tiny
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from fedlab import models
+from fedlab.algorithms import build_fed_avg
+from fedlab.checkpoints import Checkpoints
+
+
+@pytest.fixture(scope="module")
+def saved(train, tmp_path_factory):
+    """A folder with a run of four rounds. A test works on a copy."""
+    folder = tmp_path_factory.mktemp("saved") / "run"
+    train(4, checkpoint_dir=folder)
+    return folder
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    return Path(shutil.copytree(saved, tmp_path / "copy"))
+
+
+def content(folder):
+    """Every file below a folder, by name and bytes."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in Path(folder).rglob("*")
+        if path.is_file()
+    }
+
+
+# Resuming
+
+
+def test_a_run_in_two_parts_is_the_unbroken_run(train, unbroken, copy):
+    tiny.assert_same_run(train(checkpoint_dir=copy), unbroken)
+
+
+def test_a_rebuilt_process_goes_on_too(train, unbroken, copy):
+    tiny.assert_same_run(train(process=tiny.build_process(), checkpoint_dir=copy), unbroken)
+
+
+def test_resuming_goes_before_initial_weights(train, unbroken, copy):
+    other = tf.nest.map_structure(np.zeros_like, unbroken.weights)
+    tiny.assert_same_run(train(checkpoint_dir=copy, initial_weights=other), unbroken)
+
+
+def test_a_finished_run_does_nothing_more(train, copy):
+    before = content(copy)
+    calls = []
+    first = train(4, checkpoint_dir=copy, cohort_fn=lambda n: calls.append(n) or tiny.COHORT_FN(n))
+    assert calls == []
+    assert [record["round_num"] for record in first.records] == [1, 2, 3, 4]
+    assert content(copy) == before
+
+
+def test_the_newest_three_checkpoints_are_kept(copy):
+    kept = sorted(path.name for path in copy.glob("round_*"))
+    assert kept == ["round_2", "round_3", "round_4"]
+
+
+def test_leftovers_of_a_killed_save_are_cleared_away(train, unbroken, copy):
+    shutil.copytree(copy / "round_4", copy / "round_5_temp1234")
+    with (copy / "records.jsonl").open("a") as file:
+        file.write('{"round_num": 5, "lo')
+    tiny.assert_same_run(train(checkpoint_dir=copy), unbroken)
+    assert not list(copy.glob("*_temp*"))
+
+
+DAMAGES = {
+    "no_graph": lambda path: (path / "saved_model.pb").unlink(),
+    "empty_graph": lambda path: (path / "saved_model.pb").write_bytes(b""),
+    "cut_graph": lambda path: halve(path / "saved_model.pb"),
+    "no_values": lambda path: shutil.rmtree(path / "variables"),
+    "cut_values": lambda path: halve(next(path.glob("variables/*.data*"))),
+    "empty_folder": lambda path: [shutil.rmtree(path), path.mkdir()],
+    "a_file": lambda path: [shutil.rmtree(path), path.write_bytes(b"?")],
+}
+
+
+def halve(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_newest_checkpoint_is_kept_and_the_one_before_serves(
+    train, unbroken, copy, damage
+):
+    DAMAGES[damage](copy / "round_4")
+    damaged = content(copy / "round_4")
+    with pytest.warns(UserWarning, match=r"round_4 cannot be read .* Going on from the one before"):
+        run = train(checkpoint_dir=copy)
+    tiny.assert_same_run(run, unbroken)
+    assert content(copy / "damaged_round_4") == damaged
+
+
+def test_with_every_checkpoint_damaged_the_run_begins_again(train, unbroken, copy):
+    for path in copy.glob("round_*"):
+        (path / "saved_model.pb").unlink()
+    with pytest.warns(UserWarning, match=r"round_[234] cannot be read"):
+        run = train(checkpoint_dir=copy)
+    tiny.assert_same_run(run, unbroken)
+    assert len(list(copy.glob("damaged_round_*"))) == 3
+
+
+OTHERS = {
+    "momentum": lambda: tff.learning.algorithms.build_weighted_fed_avg(
+        models.build_functional_model(tiny.create_model),
+        client_optimizer_fn=tff.learning.optimizers.build_sgdm(0.1),
+        server_optimizer_fn=tff.learning.optimizers.build_sgdm(1.0, momentum=0.9),
+    ),
+    "larger_model": lambda: build_fed_avg(models.build_functional_model(models.create_cnn)),
+    "other_shape": lambda: build_fed_avg(models.build_functional_model(create_narrow)),
+}
+
+
+def create_narrow():
+    return tf.keras.Sequential(
+        [
+            tf.keras.layers.InputLayer(models.INPUT_SHAPE),
+            tf.keras.layers.AveragePooling2D(),
+            tf.keras.layers.Flatten(),
+            tf.keras.layers.Dense(10, kernel_initializer=tf.keras.initializers.GlorotUniform(0)),
+        ]
+    )
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_another_model_s_checkpoint_is_refused_and_left_alone(train, copy, other):
+    before = content(copy)
+    with pytest.raises(ValueError, match="round_4 is of another model or algorithm"):
+        train(process=OTHERS[other](), checkpoint_dir=copy)
+    assert content(copy) == before
+
+
+def test_another_server_rate_is_refused_and_the_remedy_works(train, copy):
+    before = content(copy)
+    halved = tiny.build_process(server_learning_rate=0.5)
+    with pytest.raises(ValueError, match=r"finalizer.learning_rate = 1.0, .* has 0.5 .* with 1.0:"):
+        train(process=halved, checkpoint_dir=copy)
+    assert content(copy) == before
+    assert len(train(checkpoint_dir=copy).records) == 6
+
+
+def test_fewer_rounds_than_there_are_is_refused_and_nothing_changed(train, copy):
+    before = content(copy)
+    with pytest.raises(ValueError, match="num_rounds must be at least 4, .* Found 3."):
+        train(3, checkpoint_dir=copy)
+    assert content(copy) == before
+
+
+@pytest.mark.parametrize("below", ["file/run", "file"])
+def test_an_unwritable_folder_is_told_before_the_first_round(train, tmp_path, below):
+    (tmp_path / "file").write_text("kept")  # root may write anywhere, but not below a file
+    calls = []
+    with pytest.raises(PermissionError, match="Cannot write checkpoints to .*file"):
+        train(checkpoint_dir=tmp_path / below, cohort_fn=calls.append)
+    assert calls == []
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_kernel_folder_is_unwritable_too():
+    with pytest.raises(PermissionError, match="'/proc/1/run'"):
+        Checkpoints("/proc/1/run")
+
+
+def test_divergence_names_the_round_and_leaves_a_good_checkpoint(train, tmp_path):
+    train(1, checkpoint_dir=tmp_path)
+    # TFF leaves clients with a non-finite update out, and calls a round without any a loss of 0.
+    with pytest.raises(ValueError, match=r"Round [23] diverged: .* Lower the learning rate"):
+        train(9, process=tiny.build_process(client_learning_rate=1e38), checkpoint_dir=tmp_path)
+    last = newest(tmp_path)
+    run = train(last, checkpoint_dir=tmp_path)
+    assert [record["round_num"] for record in run.records] == list(range(1, last + 1))
+    assert all(np.isfinite(leaf).all() for leaf in tf.nest.flatten(run.weights))
+
+
+def test_weights_that_are_not_finite_are_not_saved(train, tmp_path):
+    wild = tiny.build_process(client_learning_rate=100.0, server_learning_rate=3e38)
+    with pytest.raises(ValueError, match="Round 1 diverged: the new weights are not finite"):
+        train(1, process=wild, checkpoint_dir=tmp_path)
+    assert newest(tmp_path) == 0
+
+
+# Killed
+
+
+def saving(folder):
+    return any(folder.glob("round_*_temp*"))
+
+
+def newest(folder):
+    return max([int(p.name[6:]) for p in folder.glob("round_*") if p.name[6:].isdigit()] or [0])
+
+
+def test_killed_at_any_moment_it_ends_as_if_it_never_had_been(train, tmp_path):
+    num_rounds, folder = 9, tmp_path / "run"
+    # Each attempt is a fork of one Python that has imported TFF, which takes its time.
+    attempts = tiny.start(
+        f"""
+        import json, os
+        import numpy as np
+        import tiny
+        from fedlab.training import run_rounds
+        while True:
+            pid = os.fork()
+            if pid == 0:
+                break
+            print(pid, flush=True)
+            if os.waitpid(pid, 0)[1] == 0:
+                os._exit(0)
+        run = run_rounds(
+            tiny.build_process(), tiny.COHORT_FN, {num_rounds}, evaluate_fn=tiny.evaluate,
+            checkpoint_dir={str(folder)!r}, progress=False,
+        )
+        np.savez({str(tmp_path / "weights.npz")!r}, *run.weights.trainable)
+        open({str(tmp_path / "records.json")!r}, "w").write(json.dumps(run.records))
+        """,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    moments = []
+    try:
+        for at_least, while_saving in ((2, True), (4, False), (6, True)):
+            pid = int(attempts.stdout.readline())
+            deadline = time.monotonic() + tiny.TIMEOUT
+            while newest(folder) < at_least or (while_saving and not saving(folder)):
+                assert time.monotonic() < deadline
+                assert attempts.poll() is None
+                time.sleep(0.0005)
+            time.sleep(random.random() * (0.01 if while_saving else 0.1))
+            os.kill(pid, 9)
+            moments.append((newest(folder), saving(folder)))
+        assert attempts.wait(tiny.TIMEOUT) == 0
+    finally:
+        attempts.kill()
+        attempts.stdout.close()
+    unbroken = train(num_rounds)
+    with np.load(tmp_path / "weights.npz") as found:
+        weights = [found[name] for name in found.files]
+    assert tiny.same_bits(weights, unbroken.weights.trainable), moments
+    records = json.loads((tmp_path / "records.json").read_text())
+    assert tiny.without_seconds(records) == tiny.without_seconds(unbroken.records), moments
+
+
+# Files beside the checkpoints
+
+
+@pytest.mark.parametrize("num_rounds", [4, 6])
+def test_a_resumed_run_s_csv_holds_all_rounds(train, tmp_path, copy, num_rounds):
+    run = train(num_rounds, checkpoint_dir=copy, csv_path=tmp_path / "run.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "run.csv"), run.to_frame())
+    assert len(run.records) == num_rounds
+
+
+def test_a_kill_before_the_summary_leaves_no_hole(train, tmp_path, copy):
+    train(3, tensorboard_dir=tmp_path / "log")  # the checkpoint has a fourth round
+    run = train(checkpoint_dir=copy, tensorboard_dir=tmp_path / "log")
+    events = EventAccumulator(str(tmp_path / "log"), size_guidance={"tensors": 0})
+    events.Reload()
+    found = {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors("loss")}
+    assert found == pytest.approx({r["round_num"]: r["loss"] for r in run.records}, rel=1e-6)
