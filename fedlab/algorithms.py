@@ -5,7 +5,7 @@ import tensorflow_federated as tff
 from fedlab.models import ModelFn, keep_keras_eager
 
 TffModel = ModelFn | tff.learning.models.FunctionalModel
-# Twice as fast in TFF's own runtime as its default, a dataset reduce; the results are the same.
+# Faster in TFF's own runtime than its default, a dataset reduce; the results are the same.
 _LOOP = tff.learning.LoopImplementation.DATASET_ITERATOR
 
 

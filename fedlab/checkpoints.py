@@ -78,7 +78,8 @@ class Checkpoints:
             _check_same_structure(state, example_state, path)
             state = tf.nest.map_structure(_as_type_of, example_state, state)
             return round_num, state, self._load_records(round_num)
-        return 0, example_state, []
+        # A run that was killed before its first checkpoint may have left a record, or half of one.
+        return 0, example_state, self._load_records(0)
 
     def _load_records(self, round_num: int) -> list[dict[str, Any]]:
         """Reads the records up to a round; later ones are of rounds whose state was not saved."""

@@ -28,8 +28,8 @@ _ANY_ADDRESS, _SOCKET_FILE = b"[::]:", b"unix:"  # of the same length, so nothin
 _START_TIMEOUT_SECONDS = 60
 _SOCKET_NAME = 1  # the worker takes a number; as a socket file's name, any number will do
 _MAX_MESSAGE_BYTES = 2_000_000_000
-# Without a limit, as stock TFF has it, twenty clients at once get in each other's way: on one core a
-# round took ten times as long. The results are the same, bit for bit.
+# Without a limit, as stock TFF has it, many clients at once get in each other's way, on one core most
+# of all. The results are the same, bit for bit.
 _CALLS_PER_CORE = 2
 _COPY_PREFIX = "tff-worker-"
 # The watcher reads a pipe whose other end only the owner holds. When that end closes, for whatever

@@ -81,6 +81,13 @@ def test_leftovers_of_a_killed_save_are_cleared_away(train, unbroken, copy):
     assert not list(copy.glob("*_temp*"))
 
 
+def test_a_kill_before_the_first_checkpoint_costs_no_record(train, unbroken, tmp_path):
+    (tmp_path / "records.jsonl").write_text('{"round_num": 1, "lo')  # no line end
+    train(1, checkpoint_dir=tmp_path)
+    resumed = train(checkpoint_dir=tmp_path)
+    tiny.assert_same_run(resumed, unbroken)
+
+
 DAMAGES = {
     "no_graph": lambda path: (path / "saved_model.pb").unlink(),
     "empty_graph": lambda path: (path / "saved_model.pb").write_bytes(b""),
