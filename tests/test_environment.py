@@ -40,7 +40,10 @@ KNOWN_CONFLICTS = {
 
 
 def dependencies():
-    return [Requirement(line) for line in PYPROJECT["project"]["dependencies"]]
+    """What the project asks for; its extras are in the lock, too."""
+    project = PYPROJECT["project"]
+    lines = sum(project["optional-dependencies"].values(), project["dependencies"])
+    return [Requirement(line) for line in lines]
 
 
 def overrides():
