@@ -1,10 +1,30 @@
 """Helpers for the course on federated learning and privacy with TensorFlow Federated.
 
-Importing this package is instant: each module loads TensorFlow only when it is itself imported.
+Importing this package is instant: TensorFlow is loaded with the first module or name that needs it.
 """
 
-from fedlab import _quiet as _quiet
+import importlib
+
+from fedlab import _process as _process
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+# The names of most programs, and where they live.
+_HOMES = {
+    "build_fed_avg": "fedlab.algorithms",
+    "build_evaluation": "fedlab.algorithms",
+    "compile": "fedlab.runtime",
+    "run_rounds": "fedlab.training",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fedlab' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -13,7 +13,7 @@ from fedlab.algorithms import TffModel, build_evaluation
 from fedlab.datasets import client_arrays
 from fedlab.datasets.client_data import check_known
 from fedlab.models import CreateFn, assign_weights, create_cnn
-from fedlab.preprocessing import Preprocessing
+from fedlab.preprocessing import Cohort, Preprocessing
 from fedlab.ranking import count_worst
 
 Weights = tff.learning.models.ModelWeights
@@ -38,16 +38,13 @@ def build_evaluate_fn(
         nats, share of right answers in [0, 1].
     """
     client_ids = _check_client_ids(client_data, client_ids)
-    batching = Preprocessing(batch_size=128)
-    datasets = [
-        batching.apply(client_data.create_tf_dataset_for_client(client_id))
-        for client_id in client_ids
-    ]
+    cohort = dict(Cohort(client_data, client_ids, Preprocessing(batch_size=128), round_num=0))
     runner = runtime.compile(build_evaluation(model))
+    initial = runner.initialize()
 
     def evaluate_fn(weights: Weights) -> dict[str, float]:
-        state = runner.set_model_weights(runner.initialize(), weights)
-        metrics = runner.next(state, datasets).metrics["client_work"]["eval"]
+        state = runner.set_model_weights(initial, weights)
+        metrics = runner.next(state, cohort).metrics["client_work"]["eval"]
         current = metrics["current_round_metrics"]
         return {f"{prefix}{name}": float(current[name]) for name in ("loss", "accuracy")}
 

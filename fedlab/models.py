@@ -68,10 +68,38 @@ def create_deeper_cnn(
             layers.MaxPooling2D(),
             layers.Flatten(),
             layers.Dense(128, activation="relu", kernel_initializer=_init(seed, 2)),
-            layers.Dropout(dropout_rate, seed=seed),
+            Dropout(dropout_rate, seed=seed),
             layers.Dense(num_classes, kernel_initializer=_init(seed, 3)),
         ]
     )
+
+
+class Dropout(tf.keras.layers.Layer):
+    """Dropout (Srivastava et al. 2014) whose mask is a function of the seed and of what comes in.
+
+    Keras's own draws from a stream: what one client gets depends on who drew before, and so on the
+    number of workers, on a resumed run, on the runtime.
+
+    Args:
+        rate: Share of the inputs set to 0 in training, in [0, 1); the others grow to keep the mean.
+        seed: Seed of the masks.
+    """
+
+    def __init__(self, rate: float, *, seed: int):
+        super().__init__()
+        if not 0 <= rate < 1:
+            raise ValueError(f"rate must lie in [0, 1). Found {rate}.")
+        self._rate = rate
+        self._seed = seed
+
+    def call(self, inputs, training=None):
+        """Returns float32 of the inputs' shape."""
+        if not training:
+            return inputs
+        # The largest input is the same in whatever order it is found, unlike a sum.
+        drawn = tf.bitcast(tf.reduce_max(inputs), tf.int32)
+        seed = tf.stack([tf.constant(self._seed), drawn])
+        return tf.nn.experimental.stateless_dropout(inputs, self._rate, seed=seed)
 
 
 def _init(seed: int, layer: int) -> tf.keras.initializers.Initializer:

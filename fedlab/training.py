@@ -1,5 +1,6 @@
 """The rounds of a training run: progress, records, evaluation, checkpoints."""
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -28,10 +29,11 @@ class TrainingRun:
     Attributes:
         state: The process's state after the last round.
         weights: The model's weights in it.
-        records: One flat record per round: round_num, num_clients, num_examples, loss and accuracy
-            (measured by the clients WHILE they train), seconds, bytes_down, bytes_up (the
-            uncompressed weights to and from the whole cohort, whatever the process compresses or
-            adds), and what `evaluate_fn` returned.
+        records: One flat record per round: round_num, num_clients, num_dropped (of them left out,
+            see `runtime.compile`), num_examples, loss and accuracy (measured by the clients WHILE
+            they train), seconds, bytes_down, bytes_up (the uncompressed weights to the cohort, and
+            from those not left out, whatever the process compresses or adds), and what
+            `evaluate_fn` returned.
     """
 
     state: Any
@@ -43,8 +45,23 @@ class TrainingRun:
         return pd.DataFrame(self.records)
 
 
+class TrainingInterrupted(KeyboardInterrupt):
+    """The stop button; in a notebook: `run = sys.last_value.run`.
+
+    Attributes:
+        run: The rounds that were finished.
+    """
+
+    def __init__(self, run: TrainingRun, num_rounds: int):
+        done = run.records[-1]["round_num"] if run.records else 0
+        super().__init__(
+            f"Stopped after {done} of {num_rounds} rounds. They are kept: run = sys.last_value.run"
+        )
+        self.run = run
+
+
 def run_rounds(
-    process: tff.learning.templates.LearningProcess,
+    process: tff.learning.templates.LearningProcess | runtime.Runner,
     cohort_fn: CohortFn,
     num_rounds: int,
     *,
@@ -65,7 +82,8 @@ def run_rounds(
 
     Args:
         process: A TFF `LearningProcess` that reports `loss`, `accuracy` and `num_examples` under
-            `metrics["client_work"]["train"]`, as TFF's builders do for `fedlab.models`.
+            `metrics["client_work"]["train"]`, as TFF's builders do for `fedlab.models`; or what
+            executes one, from `fedlab.runtime.compile`. Default: the local runtime.
         cohort_fn: Round number (from 1) to `{client_id: batches}`, from
             `preprocessing.build_cohort_fn`. Being a function of the number, it makes a resumed run
             the run that was never interrupted.
@@ -84,12 +102,14 @@ def run_rounds(
     Raises:
         ValueError: A number is out of range, a round diverged, the process lacks a metric, or the
             checkpoint is another model's, has other hyperparameters or is past `num_rounds`.
+        ClientError: A client failed, or its update is not finite.
         PermissionError: `checkpoint_dir` cannot be written.
+        TrainingInterrupted: The stop button (Ctrl-C); it holds the run so far.
     """
     for name, value in (("num_rounds", num_rounds), ("evaluate_every", evaluate_every)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1. Found {value}.")
-    with runtime.compile(process) as runner:
+    with _as_runner(process) as runner:
         state = runner.initialize()
         if initial_weights is not None:
             state = runner.set_model_weights(state, initial_weights)
@@ -109,40 +129,57 @@ def run_rounds(
         with tqdm(
             rounds, "Rounds", num_rounds, initial=done, disable=not progress, unit="round"
         ) as bar:
-            for round_num in bar:
-                state, record = _run_round(runner, state, cohort_fn, round_num)
-                if evaluate_fn and (round_num % evaluate_every == 0 or round_num == num_rounds):
-                    found = evaluate_fn(runner.get_model_weights(state))
-                    record |= {name: float(value) for name, value in found.items()}
-                records.append(record)
-                if checkpoints:
-                    checkpoints.save(round_num, state, record)
-                for sink in sinks:
-                    sink(records)
-                bar.set_postfix(loss=f"{record['loss']:.3f}", accuracy=f"{record['accuracy']:.1%}")
+            try:
+                for round_num in bar:
+                    new_state, record = _run_round(runner, state, cohort_fn, round_num)
+                    if evaluate_fn and (round_num % evaluate_every == 0 or round_num == num_rounds):
+                        found = evaluate_fn(runner.get_model_weights(new_state))
+                        record |= {name: float(value) for name, value in found.items()}
+                    state, records = new_state, [*records, record]
+                    if checkpoints:
+                        checkpoints.save(round_num, state, record)
+                    for sink in sinks:
+                        sink(records)
+                    bar.set_postfix(
+                        loss=f"{record['loss']:.3f}", accuracy=f"{record['accuracy']:.1%}"
+                    )
+            except KeyboardInterrupt:
+                run = TrainingRun(state, runner.get_model_weights(state), records)
+                raise TrainingInterrupted(run, num_rounds) from None
         return TrainingRun(state, runner.get_model_weights(state), records)
+
+
+def _as_runner(process) -> contextlib.AbstractContextManager[runtime.Runner]:
+    if isinstance(process, runtime.Runner):
+        return contextlib.nullcontext(process)  # whoever made it closes it
+    return runtime.compile(process)
 
 
 def _run_round(
     runner: runtime.Runner, state, cohort_fn: CohortFn, round_num: int
 ) -> tuple[Any, Record]:
-    datasets = cohort_fn(round_num)
+    cohort = cohort_fn(round_num)
     start = time.perf_counter()
-    output = runner.next(state, datasets.values())
+    try:
+        output = runner.next(state, cohort)
+    except runtime.ClientError as error:
+        error.add_note(f"It was round {round_num}.")
+        raise
     seconds = time.perf_counter() - start
     metrics = _get_train_metrics(output.metrics)
     weights = runner.get_model_weights(output.state)
     _check_finite(metrics, weights, round_num)
-    num_bytes = weights_bytes(weights) * len(datasets)
+    num_bytes, num_dropped = weights_bytes(weights), len(runner.dropped)
     record = {
         "round_num": round_num,
-        "num_clients": len(datasets),
+        "num_clients": len(cohort),
+        "num_dropped": num_dropped,
         "num_examples": int(metrics["num_examples"]),
         "loss": float(metrics["loss"]),
         "accuracy": float(metrics["accuracy"]),
         "seconds": seconds,
-        "bytes_down": num_bytes,
-        "bytes_up": num_bytes,
+        "bytes_down": num_bytes * len(cohort),
+        "bytes_up": num_bytes * (len(cohort) - num_dropped),
     }
     return output.state, record
 

@@ -12,7 +12,7 @@ import fedlab
 PACKAGE = Path(fedlab.__file__).parent
 # A module imports only what is above it.
 ORDER = """
-fedlab._quiet
+fedlab._process
 fedlab
 fedlab.files
 fedlab.ranking
@@ -29,6 +29,17 @@ fedlab.models
 fedlab.algorithms
 fedlab.worker
 fedlab.runtime
+fedlab.runtime.rewrites
+fedlab.runtime.graphs
+fedlab.runtime.clients
+fedlab.runtime.forms
+fedlab.runtime.runner
+fedlab.runtime.local
+fedlab.runtime.cluster_worker
+fedlab.runtime.cluster
+fedlab.runtime.native
+fedlab.runtime.context
+fedlab.runtime.compilation
 fedlab.checkpoints
 fedlab.training
 fedlab.evaluation

@@ -1,99 +1,205 @@
-"""On the guarded worker TFF gives TFF's results, from anywhere, and again after the worker died."""
+"""The local runtime gives what TFF's own gives, algorithm by algorithm."""
 
-import asyncio
-import os
-import subprocess
-import threading
+import functools
 
 import numpy as np
-import processes
+import pytest
 import tensorflow as tf
+import tensorflow_federated as tff
 import tiny
 
 from fedlab import runtime
-from fedlab.algorithms import build_fed_avg
-from fedlab.models import build_functional_model
-from fedlab.preprocessing import Preprocessing
+from fedlab.models import INPUT_SPEC, build_functional_model, build_model_fn, create_loss
+from fedlab.runtime.local import FormRunner
 
-# Results
-
-
-def two_rounds():
-    """Weights after two rounds of FedAvg, in whatever runtime is installed."""
-    data = tiny.create_data(12, 4, 8)
-    process = build_fed_avg(build_functional_model(tiny.create_model), client_learning_rate=0.1)
-    state = process.initialize()
-    for round_num in (1, 2):
-        shuffled = Preprocessing(batch_size=5, shuffle=True)
-        batches = [
-            shuffled.apply(data.create_tf_dataset_for_client(client_id), round_num)
-            for client_id in data.client_ids
-        ]
-        state = process.next(state, batches).state
-    return process.get_model_weights(state).trainable
+NUM_CLIENTS = 3
+learning, algorithms = tff.learning, tff.learning.algorithms
+sgd = functools.partial(learning.optimizers.build_sgdm, 0.1)
+add = functools.partial(learning.optimizers.build_sgdm, 1.0)
+adam = functools.partial(learning.optimizers.build_adam, 0.01)
+FUNCTIONAL = build_functional_model(tiny.create_model)
+VARIABLE = build_model_fn(tiny.create_model)
 
 
-def test_results_are_stock_tff_s_bit_for_bit(tmp_path):
-    # Stock TFF's worker outlives its parent, so the script ends it.
-    stock = tiny.start(
-        f"""
-        import numpy, psutil
-        import test_runtime
-        numpy.savez({str(tmp_path / "stock.npz")!r}, *test_runtime.two_rounds())
-        children = psutil.Process().children(recursive=True)
-        assert any("worker_binary" in child.exe() for child in children)
-        for child in children:
-            child.kill()
-        """,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+def fed_avg(model=FUNCTIONAL, client=sgd, server=add, aggregator=None, **options):
+    options["model_aggregator"] = aggregator and aggregator()
+    return algorithms.build_weighted_fed_avg(model, client(), server(), **options)
+
+
+def unweighted(aggregator=None):
+    aggregator = aggregator and aggregator()
+    return algorithms.build_unweighted_fed_avg(
+        FUNCTIONAL, sgd(), add(), model_aggregator=aggregator
     )
-    runtime.install()
-    ours = two_rounds()
-    assert stock.wait(tiny.TIMEOUT) == 0
-    with np.load(tmp_path / "stock.npz") as theirs:
-        assert tiny.same_bits(ours, [theirs[name] for name in theirs.files])
+
+
+def fed_prox():
+    return algorithms.build_weighted_fed_prox(
+        FUNCTIONAL, proximal_strength=0.1, client_optimizer_fn=sgd(), server_optimizer_fn=add()
+    )
+
+
+def mime_lite():
+    return algorithms.build_weighted_mime_lite(FUNCTIONAL, sgd(momentum=0.9), add())
+
+
+def mime_lite_with_schedule():
+    return algorithms.build_mime_lite_with_optimizer_schedule(VARIABLE, decay, sgd(momentum=0.9))
+
+
+def fed_avg_with_schedule():
+    return algorithms.build_weighted_fed_avg_with_optimizer_schedule(
+        VARIABLE, decay, learning.optimizers.build_sgdm, server_optimizer_fn=add()
+    )
+
+
+def decay(round_num):
+    return 0.1 / tf.cast(round_num + 1, tf.float32)
+
+
+def reconstruction(build_fn=algorithms.build_fed_recon, **options):
+    def create_parts():
+        model = tiny.create_model()
+        return learning.models.ReconstructionModel.from_keras_model_and_layers(
+            keras_model=model, global_layers=model.layers, local_layers=[], input_spec=INPUT_SPEC
+        )
+
+    return build_fn(create_parts, loss_fn=create_loss, reconstruction_optimizer_fn=sgd(), **options)
+
+
+def without_noise(name, **options):
+    build_fn = getattr(tff.aggregators.DifferentiallyPrivateFactory, name)
+    return lambda: build_fn(noise_multiplier=0.0, clients_per_round=NUM_CLIENTS, **options)
+
+
+def record_specs():
+    return tuple(tf.TensorSpec(one.shape, one.dtype) for one in FUNCTIONAL.initial_weights[0])
+
+
+PROCESSES = {
+    "FedAvg": fed_avg,
+    "FedAvg, a VariableModel": lambda: fed_avg(VARIABLE),
+    "FedAvg, unweighted": unweighted,
+    "FedAvg, a schedule": fed_avg_with_schedule,
+    "FedAvg, momentum": lambda: fed_avg(server=lambda: add(momentum=0.9)),
+    "FedAdam": lambda: fed_avg(server=adam),
+    "Adam at the clients": lambda: fed_avg(client=adam),
+    "FedProx": fed_prox,
+    "FedSGD": lambda: algorithms.build_fed_sgd(FUNCTIONAL, server_optimizer_fn=sgd()),
+    "FedSGD, a VariableModel": lambda: algorithms.build_fed_sgd(
+        VARIABLE, server_optimizer_fn=sgd()
+    ),
+    "Mime Lite": mime_lite,
+    "Mime Lite, a schedule": mime_lite_with_schedule,
+    "FedRecon": lambda: reconstruction(client_optimizer_fn=sgd(), server_optimizer_fn=add()),
+    "clipping and zeroing": lambda: fed_avg(aggregator=learning.robust_aggregator),
+    "compression": lambda: fed_avg(aggregator=learning.compression_aggregator),
+    "DP": lambda: unweighted(lambda: learning.dp_aggregator(0.0, NUM_CLIENTS)),
+    "DP, a fixed clip": lambda: unweighted(without_noise("gaussian_fixed", clip=0.1)),
+    "DP-FTRL": lambda: unweighted(
+        without_noise("tree_aggregation", l2_norm_clip=0.1, record_specs=record_specs())
+    ),
+    "evaluation": lambda: algorithms.build_fed_eval(FUNCTIONAL),
+    "evaluation, a VariableModel": lambda: algorithms.build_fed_eval(VARIABLE),
+    "evaluation of FedRecon": lambda: reconstruction(algorithms.build_fed_recon_eval),
+}
+
+
+def describe(structure):
+    return [
+        (type(leaf), np.asarray(leaf).dtype, np.shape(leaf)) for leaf in tf.nest.flatten(structure)
+    ]
+
+
+def assert_same_kind(ours, theirs):
+    """The same containers, types, dtypes and shapes."""
+    tf.nest.assert_same_structure(ours, theirs)
+    assert describe(ours) == describe(theirs)
+
+
+def assert_close(ours, theirs, tolerance=1e-6):
+    for our, their in zip(tf.nest.flatten(ours), tf.nest.flatten(theirs), strict=True):
+        if np.asarray(our).dtype.kind in "SO":  # DP's record of what has been done
+            assert np.array_equal(our, their)
+        else:
+            np.testing.assert_allclose(our, their, rtol=tolerance, atol=tolerance)
+
+
+def run(runners, state, num_rounds=3):
+    """One round after the other, each by the next runner."""
+    for round_num in range(1, num_rounds + 1):
+        runner = runners[round_num % len(runners)]
+        output = runner.next(state, tiny.create_cohort(round_num=round_num))
+        state = output.state
+    return output
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_three_rounds_give_what_tff_s_own_runtime_gives(name):
+    process = PROCESSES[name]()
+    ours, theirs = runtime.compile(process), runtime.compile(process, "tff")
+    assert type(ours) is FormRunner
+    # One state for both: compression draws its seed from the clock, when the state is made.
+    state = ours.initialize()
+    assert_same_kind(state, theirs.initialize())
+    our, their = run([ours], state), run([theirs], state)
+    assert_same_kind(our, their)
+    assert_close(our, their, 1e-4 if "Ada" in name else 1e-6)
+    weights, before = ours.get_model_weights(our.state), ours.get_model_weights(state)
+    assert_same_kind(weights, theirs.get_model_weights(their.state))
+    assert tiny.same_bits(weights, before) == name.startswith("evaluation")
+
+
+@pytest.mark.parametrize("name", ["FedAdam", "clipping and zeroing", "Mime Lite, a schedule"])
+def test_a_state_goes_on_in_the_other_runtime(name):
+    process = PROCESSES[name]()
+    ours, theirs = runtime.compile(process), runtime.compile(process, "tff")
+    state = theirs.initialize()
+    alone = run([theirs], state, 4)
+    for runners in ([ours, theirs], [theirs, ours]):
+        in_turn = run(runners, state, 4)
+        assert_same_kind(in_turn, alone)
+        assert_close(in_turn, alone, 1e-4)
+
+
+def test_real_noise_is_of_the_size_asked_for():
+    noise_multiplier, clip = 50.0, 0.1
+    dp = tff.aggregators.DifferentiallyPrivateFactory.gaussian_fixed(
+        noise_multiplier, NUM_CLIENTS, clip
+    )
+    runner = runtime.compile(unweighted(lambda: dp))
+    state = runner.initialize()
+    before = runner.get_model_weights(state).trainable[0]
+    after = [runner.get_model_weights(run([runner], state, 1).state).trainable[0] for _ in range(2)]
+    assert not np.array_equal(*after)
+    expected = noise_multiplier * clip / NUM_CLIENTS
+    assert np.std(after[0] - before) == pytest.approx(expected, rel=0.05)  # of 7,840 numbers
+
+
+def test_a_client_without_examples_counts_for_nothing():
+    runner = runtime.compile(fed_avg())
+    cohort = tiny.create_cohort()
+    without = {name: batches for name, batches in cohort.items() if name != "c1"}
+    state = runner.initialize()
+    found = runner.next(state, cohort | {"c1": cohort["c1"].take(0)})
+    assert tiny.same_bits(found, runner.next(state, without))
 
 
 def test_a_runner_is_a_process_s_own_face():
-    process = build_fed_avg(build_functional_model(tiny.create_model))
-    with runtime.compile(process) as runner:
-        state = runner.initialize()
-        weights = tf.nest.map_structure(lambda value: value + 1, runner.get_model_weights(state))
-        state = runner.set_model_weights(state, weights)
-        assert tiny.same_bits(runner.get_model_weights(state), weights)
-        data = tiny.create_data(3).create_tf_dataset_for_client("c0")
-        batches = {"c0": Preprocessing().apply(data)}
-        output = runner.next(state, batches.values())
-        assert output.metrics["client_work"]["train"]["num_examples"] == 3
+    process = fed_avg()
+    runtime.install("tff")
+    for name in ("local", "tff"):
+        with runtime.compile(process, name) as runner:
+            state = runner.initialize()
+            assert tiny.same_bits(state, process.initialize())
+            assert tiny.same_bits(runner.get_hparams(state), process.get_hparams(state))
+            weights = tf.nest.map_structure(lambda one: one + 1, runner.get_model_weights(state))
+            state = runner.set_model_weights(state, weights)
+            assert_same_kind(state, process.set_model_weights(state, weights))
+            assert tiny.same_bits(runner.get_model_weights(state), weights)
+            output = runner.next(state, tiny.create_cohort(3).values())
+            assert output.metrics["client_work"]["train"]["num_examples"] == 3
 
 
-# Called from anywhere
-
-
-def test_a_killed_worker_is_started_again():
-    assert tiny.call_worker() == 2
-    worker = processes.find_worker(os.getpid())
-    folder = processes.socket_folder(worker)
-    worker.kill()
-    assert processes.wait_until(lambda: processes.is_gone(worker.pid))
-    assert tiny.call_worker() == 2
-    assert processes.find_worker(os.getpid()).pid != worker.pid
-    assert processes.wait_until(lambda: not folder.exists())
-
-
-def test_works_inside_a_running_event_loop():
-    async def cell():
-        return tiny.call_worker()
-
-    assert asyncio.run(cell()) == 2
-
-
-def test_works_from_other_threads():
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(tiny.call_worker())) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(tiny.TIMEOUT)
-    assert found == [2, 2]
+def test_the_local_runtime_is_what_one_gets():
+    assert type(runtime.compile(fed_avg())) is FormRunner

@@ -4,13 +4,14 @@ import asyncio
 import re
 import subprocess
 
+import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
 import tiny
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fedlab import models, sampling
+from fedlab import models, runtime, sampling
 from fedlab.algorithms import build_evaluation
 from fedlab.preprocessing import build_cohort_fn
 from fedlab.training import weights_bytes
@@ -176,3 +177,39 @@ def test_the_progress_bar_is_all_that_a_run_prints(tmp_path):
     assert "3/3" in lines[-1]
     assert "loss=" in lines[-1]
     assert "accuracy=" in lines[-1]
+
+
+# On a runtime of one's choice
+
+
+def test_tff_s_own_runtime_says_when_every_client_was_left_out(train):
+    # It leaves out clients with a non-finite update, and calls a round without any a loss of 0.
+    wild = runtime.compile(tiny.build_process(client_learning_rate=1e38), "tff")
+    with pytest.raises(ValueError, match=r"Round \d diverged: .* Lower the learning rate"):
+        train(9, process=wild)
+
+
+def test_dropped_clients_are_counted(train):
+    def cohort_fn(round_num):
+        cohort = dict(tiny.COHORT_FN(round_num))
+        images, labels = np.full((2, 28, 28, 1), np.nan, np.float32), np.zeros(2, np.int32)
+        bad = tf.data.Dataset.from_tensors((images, labels))
+        return cohort | ({"bad": bad} if round_num == 2 else {})
+
+    with runtime.compile(tiny.build_process(), on_client_error="drop") as runner:
+        run = train(3, process=runner, cohort_fn=cohort_fn)
+    assert [record["num_dropped"] for record in run.records] == [0, 1, 0]
+    assert [record["num_clients"] for record in run.records] == [3, 4, 3]
+    assert run.records[1]["bytes_up"] * 4 == run.records[1]["bytes_down"] * 3
+    assert tiny.same_bits(run.weights, train(3).weights)
+
+
+def test_the_stop_button_leaves_the_finished_rounds(train):
+    def cohort_fn(round_num):
+        if round_num == 4:
+            raise KeyboardInterrupt
+        return tiny.COHORT_FN(round_num)
+
+    with pytest.raises(KeyboardInterrupt, match="Stopped after 3 of 6 rounds") as caught:
+        train(cohort_fn=cohort_fn)
+    tiny.assert_same_run(caught.value.run, train(3))

@@ -91,7 +91,7 @@ def ended():
         import json, os, signal, sys, time
         import psutil
         import processes, test_worker, tiny
-        from fedlab import runtime
+        from fedlab.runtime import native
         for end in test_worker.ENDS:
             if os.fork() == 0:
                 break
@@ -100,7 +100,7 @@ def ended():
                 os.wait()
             os._exit(0)
         tiny.call_worker()
-        kept = (tiny, runtime._context())
+        kept = (tiny, native.native_context())
         worker = processes.find_worker(os.getpid())
         children = [child.pid for child in psutil.Process().children(recursive=True)]
         told = [end, os.getpid(), children, str(processes.socket_folder(worker))]

@@ -17,7 +17,7 @@ from fedlab.algorithms import build_fed_avg
 from fedlab.datasets import load_sqlite
 from fedlab.datasets.client_data import Examples, MemoryClientData
 from fedlab.models import INPUT_SHAPE, build_functional_model
-from fedlab.preprocessing import Preprocessing, build_cohort_fn
+from fedlab.preprocessing import Cohort, Preprocessing, build_cohort_fn
 
 
 def create_model() -> tf.keras.Sequential:
@@ -44,6 +44,13 @@ def create_data(*sizes: int) -> MemoryClientData:
     """Clients `c0`, `c1`, … with as many examples as asked for."""
     held = {f"c{k}": create_examples(size, seed=k) for k, size in enumerate(sizes)}
     return MemoryClientData(held, held.__getitem__)
+
+
+def create_cohort(*sizes: int, round_num: int = 1, **options) -> dict[str, tf.data.Dataset]:
+    """Batches of 5 of such clients (or of three), shuffled anew in every round."""
+    data = create_data(*(sizes or (12, 4, 8)))
+    preprocessing = Preprocessing(**{"batch_size": 5, "shuffle": True} | options)
+    return dict(Cohort(data, data.client_ids, preprocessing, round_num))
 
 
 def same_bits(first, second) -> bool:
@@ -128,7 +135,7 @@ DATA = create_data(12, 4, 8, 5, 9, 10)
 COHORT_FN = build_cohort_fn(
     DATA, sampling.uniform(DATA.client_ids, 3, seed=1), Preprocessing(batch_size=5, shuffle=True)
 )
-FIELDS = "round_num num_clients num_examples loss accuracy seconds bytes_down bytes_up".split()
+FIELDS = "round_num num_clients num_dropped num_examples loss accuracy seconds bytes_down bytes_up".split()
 NUM_ROUNDS = 6
 
 
@@ -166,5 +173,5 @@ def increment(number):
 
 
 def call_worker():
-    runtime.install()
+    runtime.install("tff")
     return int(increment(1))

@@ -1,4 +1,4 @@
-"""Keeps what TensorFlow and TFF say to their own developers off a learner's screen."""
+"""What is set for the whole process, before TensorFlow starts."""
 
 import atexit
 import os
@@ -6,6 +6,9 @@ import sys
 
 # TensorFlow's C++ log lines. To be set before TensorFlow is loaded.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# One thread for each operation: the cores are shared out among clients, not within a matrix product
+# (benchmarks/round_time.py). Read when TensorFlow first computes; set it yourself to have it otherwise.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 
 @atexit.register

@@ -1,0 +1,247 @@
+"""TFF's compiler cuts a round into what the server runs and what a client runs."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedlab.runtime.graphs import FlatFn, Graph
+
+# Only what puts the functions of a graph into one: `Graph` reads and changes single nodes. All else
+# TensorFlow does when it loads the graph. (TFF's default also saves memory, by computing again in the
+# backward pass what the forward pass has had; and it takes longer.)
+_OPTIMIZE = tf.compat.v1.ConfigProto()
+_REWRITE = _OPTIMIZE.graph_options.rewrite_options
+_REWRITE.meta_optimizer_iterations = _REWRITE.ONE
+_REWRITE.memory_optimization = _REWRITE.NO_MEM_OPT
+for _name in """
+    layout_optimizer constant_folding shape_optimization remapping arithmetic_optimization
+    loop_optimization debug_stripper scoped_allocator_optimization auto_mixed_precision
+    implementation_selector pin_to_host_optimization
+""".split():
+    setattr(_REWRITE, _name, _REWRITE.OFF)
+
+
+class NoFormError(ValueError):
+    """TFF's compiler cannot cut this computation into server's and clients' parts."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Piece:
+    """One function out of a round: a TFF type, and a graph.
+
+    Attributes:
+        type_signature: TFF's type of the function; printed, it shows what goes in and comes out.
+        graph: The TensorFlow graph.
+    """
+
+    type_signature: tff.FunctionType
+    graph: Graph
+
+    @classmethod
+    def from_computation(cls, computation: tff.Computation) -> "Piece":
+        """Takes a computation that is TensorFlow and nothing else.
+
+        Raises:
+            NoFormError: It is not.
+        """
+        proto = tff.framework.serialize_computation(computation)
+        if proto.WhichOneof("computation") != "tensorflow":
+            raise NoFormError(f"This is not plain TensorFlow: {computation.type_signature}.")
+        found = proto.tensorflow
+        graph_def = tf.compat.v1.GraphDef()
+        found.graph_def.Unpack(graph_def)
+        graph = Graph(
+            graph_def.SerializeToString(deterministic=True),
+            tuple(_tensor_names(found.parameter)),
+            tuple(_tensor_names(found.result)),
+            found.initialize_op,
+        )
+        return cls(computation.type_signature, graph)
+
+    def load(self, *, check_finite: bool = False) -> FlatFn:
+        """Returns the piece as a function of flat tensors; see `Graph.load`."""
+        return self.graph.load(check_finite=check_finite)
+
+    def __call__(self, *args):
+        """Runs the piece on Python values, and returns Python values."""
+        return _load_once(self)(*args)
+
+    def as_function(self, *, packed: bool = False) -> Callable:
+        """Returns the piece as a function of Python values, loaded once.
+
+        Args:
+            packed: Whether the function takes several arguments as one structure, or `None`.
+        """
+        flat_fn = self.load()
+        parameter, result = self.type_signature.parameter, self.type_signature.result
+
+        def call(arg=None):
+            return pack(flat_fn(*([] if parameter is None else flatten(arg, parameter))), result)
+
+        def call_with_args(*args):
+            return call(args[0] if len(args) == 1 else tuple(args) or None)
+
+        return call if packed else call_with_args
+
+
+@functools.lru_cache(maxsize=16)
+def _load_once(piece: Piece) -> Callable:
+    return piece.as_function()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Form:
+    """A round, cut into pieces: Bonawitz et al. 2019 (section 4) as TFF's `MapReduceForm` has it.
+
+    Attributes:
+        prepare: At the server: the state -> what is broadcast.
+        work: At a client: (its batches, what was broadcast) -> (update, three lists of integers that
+            are to be summed securely; empty in most algorithms). All that a client runs, and its
+            result all that it sends.
+        zero: The sum of no updates.
+        accumulate: (sum, update) -> sum.
+        merge: (sum, sum) -> sum.
+        report: The sum -> what the server takes.
+        update: At the server: (state, (report, three secure sums)) -> (new state, what it tells).
+        moduli: What the third secure sum is taken modulo, one for each of its leaves.
+    """
+
+    prepare: Piece
+    work: Piece
+    zero: Piece
+    accumulate: Piece
+    merge: Piece
+    report: Piece
+    update: Piece
+    moduli: tuple[int, ...]
+
+
+def cut(computation) -> Form:
+    """Cuts a round into the functions that the server and the clients run.
+
+    Args:
+        computation: A `LearningProcess` (its `next` is cut), or a computation from a server's state
+            and the clients' data to a new state and a result at the server.
+
+    Returns:
+        The `Form`.
+
+    Raises:
+        NoFormError: TFF's compiler cannot cut it.
+    """
+    computation = getattr(computation, "next", computation)
+    try:
+        form = tff.backends.mapreduce.get_map_reduce_form_for_computation(
+            computation, grappler_config=_OPTIMIZE
+        )
+    except Exception as error:  # the compiler has many, some of no common kind
+        raise NoFormError(f"{type(error).__name__}: {error}") from error
+    names = ("prepare", "work", "zero", "accumulate", "merge", "report", "update")
+    pieces = {name: Piece.from_computation(getattr(form, name)) for name in names}
+    # The compiler forgets the Python containers of the result.
+    parameter, result = form.update.type_signature.parameter, computation.type_signature.result
+    pieces["update"] = dataclasses.replace(
+        pieces["update"], type_signature=tff.FunctionType(parameter, result)
+    )
+    moduli = Piece.from_computation(form.secure_modular_sum_modulus)
+    flat_moduli = moduli.load()() if moduli.graph.outputs else []
+    return Form(**pieces, moduli=tuple(int(one) for one in flat_moduli))
+
+
+def cut_initialize(initialize: tff.Computation) -> Piece:
+    """Returns the function that makes the server's first state.
+
+    Raises:
+        NoFormError: TFF's compiler cannot make it.
+    """
+    try:
+        found = tff.backends.mapreduce.get_state_initialization_computation(
+            initialize, grappler_config=_OPTIMIZE
+        )
+    except Exception as error:  # the compiler has many, some of no common kind
+        raise NoFormError(f"{type(error).__name__}: {error}") from error
+    piece = Piece.from_computation(found)
+    typed = tff.FunctionType(None, initialize.type_signature.result.member)
+    return dataclasses.replace(piece, type_signature=typed)
+
+
+def flatten(value, type_spec: tff.Type) -> list[Any]:
+    """Returns the leaves of a value in the order of its TFF type, as TensorFlow takes them.
+
+    Raises:
+        TypeError: The value does not have the type's structure.
+    """
+    if isinstance(type_spec, tff.FederatedType):
+        return flatten(value, type_spec.member)
+    if isinstance(type_spec, tff.SequenceType):
+        return [_to_variant(value, type_spec)]
+    if isinstance(type_spec, tff.TensorType):
+        tensor = tf.convert_to_tensor(value, tf.as_dtype(type_spec.dtype))
+        if not tensor.shape.is_compatible_with(type_spec.shape):
+            raise TypeError(f"Expected a value of type {type_spec}. Found shape {tensor.shape}.")
+        return [tensor]
+    struct = value if isinstance(value, tff.structure.Struct) else _to_struct(value)
+    fields = list(tff.structure.iter_elements(type_spec))
+    if len(struct) != len(fields):
+        raise TypeError(f"Expected a value of type {type_spec}. Found {len(struct)} fields.")
+    leaves = []
+    for index, (name, field) in enumerate(fields):
+        found = getattr(struct, name) if name and hasattr(struct, name) else struct[index]
+        leaves += flatten(found, field)
+    return leaves
+
+
+def pack(leaves: Sequence[tf.Tensor], type_spec: tff.Type):
+    """Returns a value of a TFF type, in its Python containers, with NumPy arrays as leaves."""
+    remaining = iter(leaves)
+    struct = _pack_struct(remaining, type_spec)
+    return tff.types.type_to_py_container(struct, _without_placement(type_spec))
+
+
+def _pack_struct(leaves: Iterator[tf.Tensor], type_spec: tff.Type):
+    type_spec = _without_placement(type_spec)
+    if isinstance(type_spec, tff.StructType):
+        fields = [
+            (name, _pack_struct(leaves, field))
+            for name, field in tff.structure.iter_elements(type_spec)
+        ]
+        return tff.types.type_to_py_container(tff.structure.Struct(fields), type_spec)
+    return next(leaves).numpy()
+
+
+def _without_placement(type_spec: tff.Type) -> tff.Type:
+    return type_spec.member if isinstance(type_spec, tff.FederatedType) else type_spec
+
+
+def _to_struct(value) -> tff.structure.Struct:
+    try:
+        return tff.structure.from_container(value)
+    except TypeError:
+        raise TypeError(f"Expected a structure. Found {type(value).__name__}.") from None
+
+
+def _to_variant(value, type_spec: tff.SequenceType) -> tf.Tensor:
+    if not isinstance(value, tf.data.Dataset):
+        raise TypeError(
+            f"A client's batches must be a tf.data.Dataset. Found {type(value).__name__}."
+        )
+    expected = type_spec.element
+    found = tff.types.tensorflow_to_type(value.element_spec)
+    if not expected.is_assignable_from(found):
+        raise TypeError(f"A client's batches must be of type {expected}. Found {found}.")
+    return tf.data.experimental.to_variant(value)
+
+
+def _tensor_names(binding) -> Iterator[str]:
+    kind = binding.WhichOneof("binding")
+    if kind == "tensor":
+        yield binding.tensor.tensor_name
+    elif kind == "sequence":
+        yield binding.sequence.variant_tensor_name
+    elif kind == "struct":
+        for element in binding.struct.element:
+            yield from _tensor_names(element)

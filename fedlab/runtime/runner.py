@@ -1,0 +1,81 @@
+"""What every runtime has: a learning process's own face, and names for the clients."""
+
+import abc
+import contextlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_federated as tff
+
+Cohort = Mapping[str, tf.data.Dataset] | Iterable[tf.data.Dataset]
+
+
+class Runner(contextlib.AbstractContextManager):
+    """Executes a learning process: the same `initialize` and `next` as the process itself.
+
+    Attributes:
+        process: What is executed.
+        dropped: The clients left out of the last round, each with the reason.
+    """
+
+    def __init__(self, process: tff.learning.templates.LearningProcess):
+        self.process = process
+        self.dropped: dict[str, str] = {}
+
+    def __exit__(self, *exc_info) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of threads and processes."""
+
+    @abc.abstractmethod
+    def initialize(self):
+        """Returns the state before the first round."""
+
+    @abc.abstractmethod
+    def next(self, state, cohort: Cohort):
+        """Runs one round.
+
+        Args:
+            state: From `initialize` or an earlier round; it is not changed.
+            cohort: `{client_id: batches}` or a sequence of batches, in the order in which the
+                updates are added up; each a `tf.data.Dataset`.
+
+        Returns:
+            TFF's `LearningProcessOutput`: `state` and `metrics`.
+        """
+
+    @abc.abstractmethod
+    def call(self, computation: tff.Computation, *args):
+        """Executes one of the process's computations without clients."""
+
+    def get_model_weights(self, state) -> tff.learning.models.ModelWeights:
+        """Returns the model's weights out of a state."""
+        return self.call(self.process.get_model_weights, state)
+
+    def get_hparams(self, state) -> Mapping[str, Any]:
+        """Returns the hyperparameters that TFF keeps in a state, such as the server's rate."""
+        return self.call(self.process.get_hparams, state)
+
+    def set_model_weights(self, state, weights: tff.learning.models.ModelWeights):
+        """Returns the state with other model weights in it."""
+        return self.call(self.process.set_model_weights, state, weights)
+
+
+def name_clients(cohort: Cohort) -> list[str]:
+    """Returns the clients' names: the mapping's keys, or their numbers in the sequence.
+
+    Raises:
+        ValueError: The cohort is empty.
+        TypeError: It is neither a mapping nor a sequence.
+    """
+    if isinstance(cohort, tf.data.Dataset) or not isinstance(cohort, Iterable):
+        raise TypeError(
+            "The cohort must be {client_id: batches} or a list of batches. "
+            f"Found {type(cohort).__name__}."
+        )
+    names = list(cohort) if isinstance(cohort, Mapping) else [f"#{k}" for k in range(len(cohort))]
+    if not names:
+        raise ValueError("The cohort must hold at least one client. Found none.")
+    return names

@@ -1,0 +1,228 @@
+"""A graph is a function that can be sent away, loaded twice, and stopped."""
+
+import dataclasses
+import pickle
+import threading
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_federated as tff
+import tiny
+from tensorflow.python.eager import cancellation
+from tensorflow.python.framework import function
+from test_runtime import FUNCTIONAL, VARIABLE, fed_avg
+
+from fedlab import runtime
+from fedlab.runtime.graphs import Graph
+
+v1 = tf.compat.v1
+
+
+def build(fn, *dtypes) -> Graph:
+    """A graph out of a Python function of tensors."""
+    with tf.Graph().as_default() as graph:
+        inputs = [v1.placeholder(dtype, ()) for dtype in dtypes]
+        outputs = [tf.identity(one) for one in fn(*inputs)]
+        init_op = v1.global_variables_initializer().name if v1.global_variables() else ""
+    found = [tuple(one.name for one in tensors) for tensors in (inputs, outputs)]
+    return Graph(graph.as_graph_def().SerializeToString(), *found, init_op)
+
+
+def call(graph: Graph, *args, **options):
+    return [one.numpy() for one in graph.load(**options)(*map(tf.constant, args))]
+
+
+def test_arguments_and_results_go_by_their_order():
+    graph = build(lambda x, y: (x - y, 10 * x, y), tf.float32, tf.float32)
+    assert call(graph, 5.0, 3.0) == [2.0, 50.0, 3.0]
+    assert call(build(lambda: (tf.constant(7),))) == [7]
+    assert call(build(lambda x, y: (x,), tf.int32, tf.int32), 1, 2) == [1]  # y is not used
+
+
+def test_a_graph_is_the_same_after_a_journey():
+    graph = build(lambda x: (x + 1,), tf.float32)
+    there = pickle.loads(pickle.dumps(graph))
+    assert there == graph
+    assert call(there, 1.0) == [2.0]
+
+
+def test_what_only_waits_for_an_argument_does_not_ask_for_it_again():
+    def wait(x):
+        with tf.control_dependencies([x]):
+            return (tf.constant(3),)
+
+    assert call(build(wait, tf.int32), 1) == [3]
+
+
+def test_functions_of_one_name_are_kept_apart():
+    def build_with(body):
+        named = function.Defun(tf.float32, func_name="the_same_name")(body)
+        return build(lambda x: (named(x),), tf.float32)
+
+    plus, times = (build_with(body).load() for body in (lambda x: x + 3, lambda x: x * 3))
+    assert [plus(tf.constant(5.0))[0].numpy(), times(tf.constant(5.0))[0].numpy()] == [8.0, 15.0]
+
+
+def test_processes_of_one_functional_model_are_kept_apart():
+    """Their graphs define different functions under the same names."""
+    runners = [runtime.compile(fed_avg(client=client)) for client in (small_step, big_step)]
+    after = []
+    for runner in (*runners, *runners):
+        state = runner.initialize()
+        state = runner.next(state, tiny.create_cohort()).state
+        after.append(runner.get_model_weights(state))
+    assert tiny.same_bits(after[:2], after[2:])
+    assert not tiny.same_bits(after[0], after[1])
+
+
+def small_step():
+    return tff.learning.optimizers.build_sgdm(0.01)
+
+
+def big_step():
+    return tff.learning.optimizers.build_sgdm(0.1)
+
+
+# Variables
+
+
+def meet(barrier):
+    """Waits in the graph until somebody else is at the same place."""
+
+    def wait(value):
+        barrier.wait(20)
+        return value
+
+    return lambda tensor: tf.numpy_function(wait, [tensor], tensor.dtype)
+
+
+def build_counter(pause=lambda tensor: tensor) -> Graph:
+    def count(x):
+        variable = v1.get_variable("sum", (), tf.float32, v1.zeros_initializer(), use_resource=True)
+        with tf.control_dependencies([variable.assign_add(x)]):
+            paused = pause(tf.identity(x))
+        with tf.control_dependencies([paused]):
+            return (variable.read_value(),)
+
+    return build(count, tf.float32)
+
+
+def test_variables_begin_anew_in_every_call():
+    graph = build_counter()
+    assert graph.has_state
+    counter = graph.load()
+    assert [counter(tf.constant(x))[0].numpy() for x in (1.0, 2.0, 2.0)] == [1.0, 2.0, 2.0]
+    assert not build(lambda x: (x,), tf.float32).has_state
+
+
+def test_functions_loaded_from_one_graph_have_variables_of_their_own():
+    graph = build_counter(meet(threading.Barrier(2)))
+    counters = [graph.load() for _ in range(2)]
+    found = [None, None]
+
+    def work(k):
+        found[k] = float(counters[k](tf.constant(10.0**k))[0])
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(tiny.TIMEOUT)
+    assert found == [1.0, 10.0]
+
+
+def test_graphs_whose_variables_have_one_name_do_not_share_them():
+    graphs = [build_counter(), build_counter(lambda tensor: tensor * 2)]
+    assert [call(graph, 3.0) for graph in graphs] == [[3.0], [3.0]]
+
+
+def test_only_a_variable_model_s_clients_have_variables():
+    assert runtime.cut(fed_avg(VARIABLE)).work.graph.has_state
+    assert not runtime.cut(fed_avg(FUNCTIONAL)).work.graph.has_state
+
+
+# Random numbers
+
+
+@pytest.mark.parametrize(
+    "draw, expected",
+    [
+        (lambda: tf.random.uniform(()), True),
+        (lambda: tf.random.normal((), seed=3), True),
+        (lambda: tf.random.stateless_uniform((), (1, 2)), False),
+        (lambda: tf.constant(0.5), False),
+    ],
+)
+def test_numbers_that_depend_on_the_calls_before_are_noticed(draw, expected):
+    assert build(lambda: (draw(),)).draws_from_a_stream == expected
+    in_function = function.Defun(func_name="draws")(draw)
+    assert build(lambda: (in_function(),)).draws_from_a_stream == expected
+
+
+# Finite or not
+
+
+@pytest.mark.parametrize("value, expected", [(1.0, True), (np.nan, False), (-np.inf, False)])
+def test_results_that_are_not_finite_are_noticed(value, expected):
+    graph = build(lambda x, n: (n, x), tf.float32, tf.int32)
+    *_, is_finite = call(graph, np.float32(value), 3, check_finite=True)
+    assert is_finite == expected
+    assert len(call(graph, np.float32(value), 3)) == 2
+
+
+def test_integers_are_always_finite():
+    assert call(build(lambda n: (n,), tf.int32), 3, check_finite=True) == [3, True]
+
+
+@pytest.mark.parametrize("model", [FUNCTIONAL, VARIABLE], ids=["functional", "variable"])
+@pytest.mark.parametrize("factor", [1.0, np.nan, np.inf])
+def test_an_update_that_tff_s_client_zeroes_itself_is_noticed(model, factor):
+    form = runtime.cut(fed_avg(model))
+    batches = tiny.create_cohort()["c0"].map(lambda images, labels: (images * factor, labels))
+    broadcast = tff.structure.flatten(form.prepare.type_signature.result)
+    *update, is_finite = form.work.load(check_finite=True)(
+        tf.data.experimental.to_variant(batches),
+        *(tf.ones(one.shape, one.dtype) for one in broadcast),
+    )
+    assert bool(is_finite) == (factor == 1.0)
+    weights = [one for one in update if one.shape == (784, 10)]
+    assert len(weights) == 1
+    assert np.all(np.isfinite(weights[0]))
+    assert np.any(weights[0]) == (factor == 1.0)
+
+
+# Stopped
+
+
+def build_endless() -> Graph:
+    def run(x):
+        return tf.while_loop(lambda n: n >= 0, lambda n: [(n + 1) % 1000], [x])
+
+    return build(run, tf.int32)
+
+
+def test_a_call_can_be_ended_from_another_thread():
+    manager, other = cancellation.CancellationManager(), cancellation.CancellationManager()
+    endless = build_endless().load()
+    timer = threading.Timer(0.5, manager.start_cancel)
+    timer.start()
+    with pytest.raises(tf.errors.CancelledError):
+        endless(tf.constant(0), manager=manager)
+    assert endless(tf.constant(-1), manager=other)[0].numpy() == -1
+
+
+def test_one_failing_call_does_not_end_another():
+    check = build(lambda x: (tf.debugging.check_numerics(x, "bad"),), tf.float32).load()
+    managers = [cancellation.CancellationManager() for _ in range(2)]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="bad"):
+        check(tf.constant(np.nan), manager=managers[0])
+    assert check(tf.constant(1.0), manager=managers[1])[0].numpy() == 1
+    assert not managers[1].is_cancelled
+
+
+def test_a_graph_is_not_changed_by_loading():
+    graph = build_counter()
+    before = dataclasses.replace(graph)
+    graph.load(check_finite=True)
+    assert graph == before
