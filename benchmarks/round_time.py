@@ -1,0 +1,306 @@
+"""How long a round takes, and what it holds in memory: `python benchmarks/round_time.py`.
+
+The article's CNN, SGD 0.02, batches of 20, one epoch, the first K clients of the writer digits where
+they are, else of the digits. Interleaved in one process, medians: the floor (one bare `tf.function`
+loop over the same batches), the local runtime, stock TFF as its tutorials use it, and stock TFF tuned
+(functional model, iterator loop, batches without functions in them, a limit on calls at a time). In
+processes of their own: the time to the first round, and the peak memory of a round.
+
+Writes results/round_time.csv and results/round_time.png. About 10 minutes on 2 cores.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import psutil
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedlab import algorithms, datasets, models, plots, runtime
+from fedlab.preprocessing import Cohort, Preprocessing, to_batch
+from fedlab.results import write_results
+
+ROOT = Path(__file__).resolve().parents[1]
+WRITER_DIGITS = ROOT.parent / "shared/data/writer-digits/emnist_all.sqlite.lzma"
+LEARNING_RATE, BATCH_SIZE = 0.02, 20
+COHORT_SIZES = {5: 15, 20: 11, 100: 7, 300: 3}  # number of clients: number of runs
+SEED = 0
+TUTORIAL, TUNED, LOCAL, FLOOR = (
+    "stock TFF, as in its tutorials",
+    "stock TFF, tuned",
+    "local",
+    "floor",
+)
+LAZY = "local, batches made in the round"
+
+
+def load() -> tuple[str, datasets.MemoryClientData]:
+    if WRITER_DIGITS.exists():
+        return "writer digits", datasets.load_sqlite(WRITER_DIGITS)[0]
+    return "digits", datasets.load("digits")[0]
+
+
+def tutorial_batches(train, client_ids) -> list[tf.data.Dataset]:
+    """As TFF's tutorials make them, without the shuffling."""
+    return [
+        train.create_tf_dataset_for_client(client_id).batch(BATCH_SIZE).map(to_batch).prefetch(10)
+        for client_id in client_ids
+    ]
+
+
+def build_tutorial_process() -> tff.learning.templates.LearningProcess:
+    return tff.learning.algorithms.build_weighted_fed_avg(
+        models.build_model_fn(),
+        client_optimizer_fn=tff.learning.optimizers.build_sgdm(LEARNING_RATE),
+        server_optimizer_fn=tff.learning.optimizers.build_sgdm(1.0),
+    )
+
+
+def build_process() -> tff.learning.templates.LearningProcess:
+    model = models.build_functional_model()
+    return algorithms.build_fed_avg(model, client_learning_rate=LEARNING_RATE)
+
+
+def concatenate(parts: list[tf.data.Dataset]) -> tf.data.Dataset:
+    """One dataset, as a tree: in a chain, every batch would pass through all its links."""
+    if len(parts) == 1:
+        return parts[0]
+    half = len(parts) // 2
+    return concatenate(parts[:half]).concatenate(concatenate(parts[half:]))
+
+
+def build_floor():
+    """The same batches, one after the other, by one model in one graph call."""
+    model, loss_fn = models.create_cnn(), models.create_loss()
+    variables = model.trainable_variables
+
+    @tf.function
+    def train(dataset):
+        total = 0.0
+        for images, labels in iter(dataset):  # without iter(): a scan, three times slower
+            with tf.GradientTape() as tape:
+                loss = loss_fn(labels, model(images, training=True))
+            gradients = tape.gradient(loss, variables)
+            for variable, gradient in zip(variables, gradients, strict=True):
+                variable.assign_sub(LEARNING_RATE * gradient)
+            total += loss
+        return total
+
+    return train
+
+
+def build_cases(train) -> Callable[[int], dict[str, Callable]]:
+    """Returns a function from a cohort's size to what is timed."""
+    floor = build_floor()
+    tutorial, process = build_tutorial_process(), build_process()
+    local, tuned = runtime.compile(process), runtime.compile(process, "tff")
+    state = local.initialize()
+    os.environ.pop("TF_NUM_INTRAOP_THREADS")  # ours; read by now, and not of stock TFF's server
+    tutorial_state = tutorial.initialize()
+
+    def create(num_clients: int) -> dict[str, Callable]:
+        client_ids = train.client_ids[:num_clients]
+        cohort = Cohort(train, client_ids, Preprocessing(BATCH_SIZE), round_num=1)
+        batches = dict(cohort)
+        as_in_tutorials = tutorial_batches(train, client_ids)
+        every = concatenate(list(batches.values()))
+        return {
+            FLOOR: lambda: floor(every).numpy(),
+            LOCAL: lambda: local.next(state, batches),
+            LAZY: lambda: local.next(state, cohort),
+            TUNED: lambda: tuned.next(state, batches),
+            TUTORIAL: lambda: tutorial.next(tutorial_state, as_in_tutorials),
+        }
+
+    return create
+
+
+def measure_rounds(train) -> list[dict]:
+    """Times all variants in turn, after one round of each whose results must agree."""
+    create_cases, rows = build_cases(train), []
+    for num_clients, num_runs in COHORT_SIZES.items():
+        if num_clients > len(train.client_ids):
+            break
+        cases = create_cases(num_clients)
+        check_equal(*(cases[name]().state for name in (LOCAL, TUNED, TUTORIAL)))
+        seconds = {name: [] for name in cases}
+        for _ in range(num_runs):
+            for name, run in cases.items():
+                start = time.perf_counter()
+                run()
+                seconds[name].append(time.perf_counter() - start)
+        medians = {name: statistics.median(values) for name, values in seconds.items()}
+        rows += [
+            {
+                "measure": "round",
+                "variant": name,
+                "num_clients": num_clients,
+                "seconds": median,
+                "ratio_to_floor": median / medians[FLOOR],
+                "ratio_to_local": median / medians[LOCAL],
+                "num_runs": num_runs,
+            }
+            for name, median in medians.items()
+        ]
+        print(pd.DataFrame(rows[-len(cases) :]).round(3).to_string(index=False), flush=True)
+    return rows
+
+
+def check_equal(*states) -> None:
+    """A time counts only if the results agree."""
+    first, *others = [tf.nest.flatten(state.global_model_weights) for state in states]
+    for other in others:
+        largest = max(np.abs(a - b).max() for a, b in zip(first, other, strict=True))
+        if largest > 1e-6:
+            raise RuntimeError(f"The runtimes' weights differ by {largest}.")
+
+
+def measure_apart(measure: str, variant: str, num_clients: int) -> dict:
+    """Runs this script for one measurement in a process of its own."""
+    command = [sys.executable, __file__, "--measure", measure, variant, str(num_clients)]
+    # A file, not a pipe: stock TFF's worker may outlive the process and keep a pipe open.
+    path = ROOT / "results" / ".measured.json"
+    subprocess.run([*command, "--to", str(path)], check=True)
+    found = json.loads(path.read_text())
+    path.unlink()
+    return {"measure": measure, "variant": variant, "num_clients": num_clients} | found
+
+
+def time_first_round(variant: str, num_clients: int) -> dict:
+    """Seconds from Python's start, imports included, and from the built process, to a round's end."""
+    _, train = datasets_of(num_clients)
+    process = build_process() if variant == LOCAL else build_tutorial_process()
+    built = time.perf_counter()
+    if variant == LOCAL:
+        runner, cohort = runtime.compile(process), train
+        runner.next(runner.initialize(), cohort)
+    else:
+        os.environ.pop("TF_NUM_INTRAOP_THREADS")
+        process.next(process.initialize(), list(train.values()))
+    after_build = time.perf_counter() - built
+    since_start = time.time() - psutil.Process().create_time()
+    end_children()
+    return {"seconds": since_start, "seconds_after_build": after_build}
+
+
+def datasets_of(num_clients: int) -> tuple[str, Cohort]:
+    name, train = load()
+    return name, Cohort(train, train.client_ids[:num_clients], Preprocessing(BATCH_SIZE), 1)
+
+
+def measure_memory(variant: str, num_clients: int) -> dict:
+    """What rounds add, at their peak, to a process that holds the data: resident bytes."""
+    _, cohort = datasets_of(num_clients)
+    for client_id in cohort.client_data.client_ids:
+        cohort.client_data.examples(client_id)
+    runner = runtime.compile(build_process(), variant)
+    state = runner.initialize()
+    runner.next(state, {client_id: cohort[client_id] for client_id in list(cohort)[:2]})
+    before = resident_bytes()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    for _ in range(2):
+        runner.next(state, cohort)
+    return {"peak_bytes": peak_bytes() - before}
+
+
+def resident_bytes() -> int:
+    return psutil.Process().memory_info().rss
+
+
+def peak_bytes() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+def end_children() -> None:
+    """Ends the worker that stock TFF leaves behind."""
+    for child in psutil.Process().children(recursive=True):
+        child.kill()
+
+
+MEASURES = {"first round": time_first_round, "memory": measure_memory}
+
+
+def plot(table: pd.DataFrame, dataset: str) -> None:
+    plots.use_style()
+    rounds = table[table.measure == "round"]
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2))
+    for variant, rows in rounds.groupby("variant", sort=False):
+        axes[0].plot(rows.num_clients, rows.seconds, marker="o", label=variant)
+    axes[0].set(xscale="log", yscale="log", xlabel="clients in the round", ylabel="seconds a round")
+    axes[0].set_title(f"One round, {dataset}")
+    axes[0].set_ylim(bottom=0.01)
+    axes[0].legend(fontsize="small", loc="lower right")
+    local = rounds[rounds.variant == LOCAL]
+    slope, start = np.polyfit(local.num_clients, local.seconds, 1)
+    axes[1].plot(local.num_clients, local.seconds, "o", label="local, measured")
+    ends = np.array([0, local.num_clients.max()])
+    axes[1].plot(ends, start + slope * ends, "--", label=f"{1000 * slope:.1f} ms a client")
+    axes[1].set(
+        xlabel="clients in the round", ylabel="seconds a round", title="Grows with the clients"
+    )
+    memory = table[(table.measure == "memory") & (table.variant == LOCAL)]
+    twin = axes[1].twinx()
+    twin.plot(memory.num_clients, memory.peak_bytes / 1e6, "s:", color="gray", label="memory")
+    twin.set(ylabel="MB that a round adds at its peak", ylim=(0, 3 * memory.peak_bytes.max() / 1e6))
+    twin.grid(False)
+    handles = [*axes[1].get_legend_handles_labels()[0], *twin.get_legend_handles_labels()[0]]
+    axes[1].legend(handles=handles, fontsize="small", loc="upper left")
+    figure.tight_layout()
+    figure.savefig(ROOT / "results" / "round_time.png", dpi=100)
+
+
+def fit_line(table: pd.DataFrame) -> dict:
+    """A straight line through the local runtime's times, and how much of their variance it leaves."""
+    local = table[(table.measure == "round") & (table.variant == LOCAL)]
+    slope, start = np.polyfit(local.num_clients, local.seconds, 1)
+    left = local.seconds - (start + slope * local.num_clients)
+    r_squared = 1 - left.var() / local.seconds.var()
+    return {
+        "measure": "line",
+        "variant": LOCAL,
+        "seconds": start,
+        "seconds_per_client": slope,
+        "r_squared": r_squared,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--to", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        measure, variant, num_clients = args.measure
+        args.to.write_text(json.dumps(MEASURES[measure](variant, int(num_clients))))
+        return
+    dataset, train = load()
+    rows = measure_rounds(train)
+    end_children()
+    apart = [("first round", variant, 5) for _ in range(3) for variant in (LOCAL, TUTORIAL)]
+    sizes = sorted({row["num_clients"] for row in rows})
+    apart += [("memory", LOCAL, size) for size in sizes]
+    rows += [measure_apart(*one) for one in apart]
+    table = pd.DataFrame(rows)
+    medians = table.groupby(["measure", "variant", "num_clients"], sort=False, as_index=False)
+    table = medians.median(numeric_only=True)
+    table = pd.concat([table, pd.DataFrame([fit_line(table)])], ignore_index=True)
+    table.insert(0, "dataset", dataset)
+    write_results(ROOT / "results" / "round_time.csv", table.round(4), seed=SEED)
+    plot(table, dataset)
+    print(table.round(3).to_string(index=False))
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    main()
