@@ -178,43 +178,39 @@ def measure_apart(measure: str, variant: str, num_clients: int) -> dict:
 
 def time_first_round(variant: str, num_clients: int) -> dict:
     """Seconds from Python's start, imports included, and from the built process, to a round's end."""
-    _, train = datasets_of(num_clients)
+    cohort = load_cohort(num_clients)
     process = build_process() if variant == LOCAL else build_tutorial_process()
     built = time.perf_counter()
     if variant == LOCAL:
-        runner, cohort = runtime.compile(process), train
+        runner = runtime.compile(process)
         runner.next(runner.initialize(), cohort)
     else:
         os.environ.pop("TF_NUM_INTRAOP_THREADS")
-        process.next(process.initialize(), list(train.values()))
+        process.next(process.initialize(), list(cohort.values()))
     after_build = time.perf_counter() - built
     since_start = time.time() - psutil.Process().create_time()
     end_children()
     return {"seconds": since_start, "seconds_after_build": after_build}
 
 
-def datasets_of(num_clients: int) -> tuple[str, Cohort]:
-    name, train = load()
-    return name, Cohort(train, train.client_ids[:num_clients], Preprocessing(BATCH_SIZE), 1)
+def load_cohort(num_clients: int) -> Cohort:
+    _, train = load()
+    return Cohort(train, train.client_ids[:num_clients], Preprocessing(BATCH_SIZE), round_num=1)
 
 
 def measure_memory(variant: str, num_clients: int) -> dict:
     """What rounds add, at their peak, to a process that holds the data: resident bytes."""
-    _, cohort = datasets_of(num_clients)
+    cohort = load_cohort(num_clients)
     for client_id in cohort.client_data.client_ids:
         cohort.client_data.examples(client_id)
     runner = runtime.compile(build_process(), variant)
     state = runner.initialize()
     runner.next(state, {client_id: cohort[client_id] for client_id in list(cohort)[:2]})
-    before = resident_bytes()
+    before = psutil.Process().memory_info().rss
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     for _ in range(2):
         runner.next(state, cohort)
     return {"peak_bytes": peak_bytes() - before}
-
-
-def resident_bytes() -> int:
-    return psutil.Process().memory_info().rss
 
 
 def peak_bytes() -> int:
@@ -241,8 +237,8 @@ def plot(table: pd.DataFrame, dataset: str) -> None:
     axes[0].set_title(f"One round, {dataset}")
     axes[0].set_ylim(bottom=0.01)
     axes[0].legend(fontsize="small", loc="lower right")
-    local = rounds[rounds.variant == LOCAL]
-    slope, start = np.polyfit(local.num_clients, local.seconds, 1)
+    local, line = rounds[rounds.variant == LOCAL], table[table.measure == "line"].iloc[0]
+    start, slope = line.seconds, line.seconds_per_client
     axes[1].plot(local.num_clients, local.seconds, "o", label="local, measured")
     ends = np.array([0, local.num_clients.max()])
     axes[1].plot(ends, start + slope * ends, "--", label=f"{1000 * slope:.1f} ms a client")
@@ -253,10 +249,8 @@ def plot(table: pd.DataFrame, dataset: str) -> None:
     twin = axes[1].twinx()
     twin.plot(memory.num_clients, memory.peak_bytes / 1e6, "s:", color="gray", label="memory")
     twin.set(ylabel="MB that a round adds at its peak", ylim=(0, 3 * memory.peak_bytes.max() / 1e6))
-    twin.grid(False)
     handles = [*axes[1].get_legend_handles_labels()[0], *twin.get_legend_handles_labels()[0]]
     axes[1].legend(handles=handles, fontsize="small", loc="upper left")
-    figure.tight_layout()
     figure.savefig(ROOT / "results" / "round_time.png", dpi=100)
 
 
@@ -288,8 +282,7 @@ def main() -> None:
     rows = measure_rounds(train)
     end_children()
     apart = [("first round", variant, 5) for _ in range(3) for variant in (LOCAL, TUTORIAL)]
-    sizes = sorted({row["num_clients"] for row in rows})
-    apart += [("memory", LOCAL, size) for size in sizes]
+    apart += [("memory", LOCAL, size) for size in sorted({row["num_clients"] for row in rows})]
     rows += [measure_apart(*one) for one in apart]
     table = pd.DataFrame(rows)
     medians = table.groupby(["measure", "variant", "num_clients"], sort=False, as_index=False)

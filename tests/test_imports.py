@@ -35,6 +35,7 @@ fedlab.runtime.clients
 fedlab.runtime.forms
 fedlab.runtime.runner
 fedlab.runtime.local
+fedlab.runtime.cluster_connection
 fedlab.runtime.cluster_worker
 fedlab.runtime.cluster
 fedlab.runtime.native

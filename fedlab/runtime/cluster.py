@@ -1,31 +1,22 @@
 """Rounds on a Ray cluster, for whoever outgrows one machine. Needs the extra `ray`."""
 
-import contextlib
 import dataclasses
-import logging
-import os
 import time
 from collections.abc import Mapping
 from typing import Any
 
-import grpc
+import ray
+import ray.exceptions
 import tensorflow as tf
 
 from fedlab.datasets import client_arrays
 from fedlab.preprocessing import Cohort as LazyCohort
 from fedlab.runtime.clients import ClientError, Tensors, describe
+from fedlab.runtime.cluster_connection import connect
 from fedlab.runtime.cluster_worker import ClusterClient, ClusterWorker, Report
 from fedlab.runtime.forms import Form
 from fedlab.runtime.runner import Cohort, name_clients
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read at Ray's import; nobody is told
-import ray
-import ray.exceptions
-from ray._private import ray_constants, services
-from ray._private import worker as ray_worker
-
-_LOOPBACK = "127.0.0.1"
-_CONNECT_SECONDS = 5
 _START_SECONDS = 120
 _MAX_REPLACEMENTS = 5
 _LOST = (
@@ -40,61 +31,6 @@ _LOST = (
 class _Worker:
     actor: Any
     held: set[str] = dataclasses.field(default_factory=set)
-
-
-def connect(address: str | None, num_workers: int | None):
-    """Connects to a cluster, or starts one here. Returns what undoes it."""
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    resolved = address and services.canonicalize_bootstrap_address(address)  # as Ray does
-    if ray.is_initialized():
-        connected = ray.get_runtime_context().gcs_address
-        if resolved not in (None, connected):
-            raise ConnectionError(
-                f"This process is connected to {connected!r}, not to {address!r}: ray.shutdown()."
-            )
-        return lambda: None
-    # No public switch (2.60): what Ray prints here about workers that died, in spite of `quiet`.
-    ray_worker._worker_logs_enabled = False
-    if address is None:
-        num_cpus = num_workers or len(os.sched_getaffinity(0))
-        with _loopback_only():
-            ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **quiet)
-        return ray.shutdown
-    # Ray itself tries for two minutes and then ends this process.
-    channel = grpc.insecure_channel(resolved)
-    try:
-        grpc.channel_ready_future(channel).result(timeout=_CONNECT_SECONDS)
-    except grpc.FutureTimeoutError:
-        raise ConnectionError(
-            f"No Ray cluster answers at {address!r}. Start one there (ray start --head), or leave "
-            "address out to use this machine."
-        ) from None
-    finally:
-        channel.close()
-    ray.init(address=address, **quiet)
-    return ray.shutdown
-
-
-@contextlib.contextmanager
-def _loopback_only():
-    """Keeps a cluster that is started here off the network: whoever reaches Ray can run code.
-
-    Ray (2.60) listens on all interfaces, even with `_node_ip_address="127.0.0.1"`; but not where it
-    takes itself for a Ray without clusters, as on Windows.
-    """
-    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
-    before = {name: os.environ[name]} if name in os.environ else {}
-    enabled, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
-    os.environ[name] = "0"  # for the processes that Ray starts
-    try:
-        yield
-        if (found := ray.util.get_node_ip_address()) != _LOOPBACK:
-            ray.shutdown()
-            raise RuntimeError(f"Ray {ray.__version__} listens on {found} and not on {_LOOPBACK}.")
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = enabled
-        os.environ.pop(name)
-        os.environ |= before
 
 
 class ClusterClients:
@@ -138,7 +74,9 @@ class ClusterClients:
         try:
             num_workers = num_workers or max(1, _num_cores())
             if num_workers > _num_cores():
-                raise RuntimeError(f"{num_workers} workers need as many cores. Found {_num_cores()}.")
+                raise RuntimeError(
+                    f"{num_workers} workers need as many cores. Found {_num_cores()}."
+                )
             self._num_partitions = num_partitions or num_workers
             self._arguments = [ray.put(one) for one in (*graphs, form.moduli)]
             self._workers = self._start(num_workers)

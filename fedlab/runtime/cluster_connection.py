@@ -1,0 +1,68 @@
+"""A Ray cluster to connect to, or one of this machine alone, that nobody else reaches."""
+
+import contextlib
+import logging
+import os
+
+import grpc
+import ray
+from ray._private import ray_constants, services
+from ray._private import worker as ray_worker
+
+_LOOPBACK = "127.0.0.1"
+_CONNECT_SECONDS = 5
+
+
+def connect(address: str | None, num_workers: int | None):
+    """Connects to a cluster, or starts one here. Returns what undoes it."""
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    resolved = address and services.canonicalize_bootstrap_address(address)  # as Ray does
+    if ray.is_initialized():
+        connected = ray.get_runtime_context().gcs_address
+        if resolved not in (None, connected):
+            raise ConnectionError(
+                f"This process is connected to {connected!r}, not to {address!r}: ray.shutdown()."
+            )
+        return lambda: None
+    # No public switch (2.60): what Ray prints here about workers that died, in spite of `quiet`.
+    ray_worker._worker_logs_enabled = False
+    if address is None:
+        num_cpus = num_workers or len(os.sched_getaffinity(0))
+        with _loopback_only():
+            ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **quiet)
+        return ray.shutdown
+    # Ray itself tries for two minutes and then ends this process.
+    channel = grpc.insecure_channel(resolved)
+    try:
+        grpc.channel_ready_future(channel).result(timeout=_CONNECT_SECONDS)
+    except grpc.FutureTimeoutError:
+        raise ConnectionError(
+            f"No Ray cluster answers at {address!r}. Start one there (ray start --head), or leave "
+            "address out to use this machine."
+        ) from None
+    finally:
+        channel.close()
+    ray.init(address=address, **quiet)
+    return ray.shutdown
+
+
+@contextlib.contextmanager
+def _loopback_only():
+    """Keeps a cluster that is started here off the network: whoever reaches Ray can run code.
+
+    Ray (2.60) listens on all interfaces, even with `_node_ip_address="127.0.0.1"`; but not where it
+    takes itself for a Ray without clusters, as on Windows.
+    """
+    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    before = {name: os.environ[name]} if name in os.environ else {}
+    enabled, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+    os.environ[name] = "0"  # for the processes that Ray starts
+    try:
+        yield
+        if (found := ray.util.get_node_ip_address()) != _LOOPBACK:
+            ray.shutdown()
+            raise RuntimeError(f"Ray {ray.__version__} listens on {found} and not on {_LOOPBACK}.")
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = enabled
+        os.environ.pop(name)
+        os.environ |= before
