@@ -2,7 +2,8 @@
 
 The article's CNN, SGD 0.02, batches of 20, one epoch, the first K clients of the writer digits where
 they are, else of the digits. Interleaved in one process, medians: the floor (one bare `tf.function`
-loop over the same batches), the local runtime, stock TFF as its tutorials use it, and stock TFF tuned
+loop over the same batches), the local runtime, stock TFF as its tutorials use it (with TFF's own
+loader, where the data has a file), and stock TFF tuned
 (functional model, iterator loop, batches without functions in them, a limit on calls at a time). In
 processes of their own: the time to the first round, and the peak memory of a round.
 
@@ -19,14 +20,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import psutil
 import tensorflow as tf
 import tensorflow_federated as tff
+from _round_time_plot import plot_round_time
 
-from fedlab import algorithms, datasets, models, plots, runtime
+from fedlab import algorithms, datasets, files, models, runtime
+from fedlab.datasets import client_data, emnist, fetch
 from fedlab.preprocessing import Cohort, Preprocessing, to_batch
 from fedlab.results import write_results
 
@@ -44,14 +46,21 @@ TUTORIAL, TUNED, LOCAL, FLOOR = (
 LAZY = "local, batches made in the round"
 
 
-def load() -> tuple[str, datasets.MemoryClientData]:
-    if WRITER_DIGITS.exists():
-        return "writer digits", datasets.load_sqlite(WRITER_DIGITS)[0]
-    return "digits", datasets.load("digits")[0]
+def load() -> tuple[str, datasets.MemoryClientData, tff.simulation.datasets.ClientData]:
+    """Returns the training data, and the same by TFF's own loader, which reads the file each time."""
+    if not WRITER_DIGITS.exists():
+        train, _ = datasets.load("digits")
+        return "digits", train, train
+    train, _ = datasets.load_sqlite(WRITER_DIGITS)
+    path = fetch.unpack_to_cache(WRITER_DIGITS, files.cache_dir(), check_fn=emnist.check_sqlite)
+    by_tff = tff.simulation.datasets.load_and_parse_sql_client_data(
+        str(path), client_data.ELEMENT_SPEC, "digits_only_train"
+    )
+    return "writer digits", train, by_tff
 
 
 def tutorial_batches(train, client_ids) -> list[tf.data.Dataset]:
-    """As TFF's tutorials make them, without the shuffling."""
+    """As TFF's tutorials make them from TFF's own data, without the shuffling."""
     return [
         train.create_tf_dataset_for_client(client_id).batch(BATCH_SIZE).map(to_batch).prefetch(10)
         for client_id in client_ids
@@ -99,7 +108,7 @@ def build_floor():
     return train
 
 
-def build_cases(train) -> Callable[[int], dict[str, Callable]]:
+def build_cases(train, by_tff) -> Callable[[int], dict[str, Callable]]:
     """Returns a function from a cohort's size to what is timed."""
     floor = build_floor()
     tutorial, process = build_tutorial_process(), build_process()
@@ -112,7 +121,7 @@ def build_cases(train) -> Callable[[int], dict[str, Callable]]:
         client_ids = train.client_ids[:num_clients]
         cohort = Cohort(train, client_ids, Preprocessing(BATCH_SIZE), round_num=1)
         batches = dict(cohort)
-        as_in_tutorials = tutorial_batches(train, client_ids)
+        as_in_tutorials = tutorial_batches(by_tff, client_ids)
         every = concatenate(list(batches.values()))
         return {
             FLOOR: lambda: floor(every).numpy(),
@@ -125,9 +134,9 @@ def build_cases(train) -> Callable[[int], dict[str, Callable]]:
     return create
 
 
-def measure_rounds(train) -> list[dict]:
+def measure_rounds(train, by_tff) -> list[dict]:
     """Times all variants in turn, after one round of each whose results must agree."""
-    create_cases, rows = build_cases(train), []
+    create_cases, rows = build_cases(train, by_tff), []
     for num_clients, num_runs in COHORT_SIZES.items():
         if num_clients > len(train.client_ids):
             break
@@ -186,7 +195,7 @@ def time_first_round(variant: str, num_clients: int) -> dict:
         runner.next(runner.initialize(), cohort)
     else:
         os.environ.pop("TF_NUM_INTRAOP_THREADS")
-        process.next(process.initialize(), list(cohort.values()))
+        process.next(process.initialize(), tutorial_batches(load()[2], list(cohort)))
     after_build = time.perf_counter() - built
     since_start = time.time() - psutil.Process().create_time()
     end_children()
@@ -194,7 +203,7 @@ def time_first_round(variant: str, num_clients: int) -> dict:
 
 
 def load_cohort(num_clients: int) -> Cohort:
-    _, train = load()
+    _, train, _ = load()
     return Cohort(train, train.client_ids[:num_clients], Preprocessing(BATCH_SIZE), round_num=1)
 
 
@@ -227,33 +236,6 @@ def end_children() -> None:
 MEASURES = {"first round": time_first_round, "memory": measure_memory}
 
 
-def plot(table: pd.DataFrame, dataset: str) -> None:
-    plots.use_style()
-    rounds = table[table.measure == "round"]
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2))
-    for variant, rows in rounds.groupby("variant", sort=False):
-        axes[0].plot(rows.num_clients, rows.seconds, marker="o", label=variant)
-    axes[0].set(xscale="log", yscale="log", xlabel="clients in the round", ylabel="seconds a round")
-    axes[0].set_title(f"One round, {dataset}")
-    axes[0].set_ylim(bottom=0.01)
-    axes[0].legend(fontsize="small", loc="lower right")
-    local, line = rounds[rounds.variant == LOCAL], table[table.measure == "line"].iloc[0]
-    start, slope = line.seconds, line.seconds_per_client
-    axes[1].plot(local.num_clients, local.seconds, "o", label="local, measured")
-    ends = np.array([0, local.num_clients.max()])
-    axes[1].plot(ends, start + slope * ends, "--", label=f"{1000 * slope:.1f} ms a client")
-    axes[1].set(
-        xlabel="clients in the round", ylabel="seconds a round", title="Grows with the clients"
-    )
-    memory = table[(table.measure == "memory") & (table.variant == LOCAL)]
-    twin = axes[1].twinx()
-    twin.plot(memory.num_clients, memory.peak_bytes / 1e6, "s:", color="gray", label="memory")
-    twin.set(ylabel="MB that a round adds at its peak", ylim=(0, 3 * memory.peak_bytes.max() / 1e6))
-    handles = [*axes[1].get_legend_handles_labels()[0], *twin.get_legend_handles_labels()[0]]
-    axes[1].legend(handles=handles, fontsize="small", loc="upper left")
-    figure.savefig(ROOT / "results" / "round_time.png", dpi=100)
-
-
 def fit_line(table: pd.DataFrame) -> dict:
     """A straight line through the local runtime's times, and how much of their variance it leaves."""
     local = table[(table.measure == "round") & (table.variant == LOCAL)]
@@ -278,8 +260,8 @@ def main() -> None:
         measure, variant, num_clients = args.measure
         args.to.write_text(json.dumps(MEASURES[measure](variant, int(num_clients))))
         return
-    dataset, train = load()
-    rows = measure_rounds(train)
+    dataset, train, by_tff = load()
+    rows = measure_rounds(train, by_tff)
     end_children()
     apart = [("first round", variant, 5) for _ in range(3) for variant in (LOCAL, TUTORIAL)]
     apart += [("memory", LOCAL, size) for size in sorted({row["num_clients"] for row in rows})]
@@ -290,7 +272,7 @@ def main() -> None:
     table = pd.concat([table, pd.DataFrame([fit_line(table)])], ignore_index=True)
     table.insert(0, "dataset", dataset)
     write_results(ROOT / "results" / "round_time.csv", table.round(4), seed=SEED)
-    plot(table, dataset)
+    plot_round_time(table, dataset, ROOT / "results" / "round_time.png", LOCAL)
     print(table.round(3).to_string(index=False))
 
 

@@ -210,7 +210,11 @@ def _pack_struct(leaves: Iterator[tf.Tensor], type_spec: tff.Type):
             for name, field in tff.structure.iter_elements(type_spec)
         ]
         return tff.types.type_to_py_container(tff.structure.Struct(fields), type_spec)
-    return next(leaves).numpy()
+    leaf = next(leaves)
+    if isinstance(type_spec, tff.SequenceType):
+        element_spec = tff.types.type_to_tf_tensor_specs(type_spec.element)
+        return tf.data.experimental.from_variant(leaf, element_spec)
+    return leaf.numpy()
 
 
 def _without_placement(type_spec: tff.Type) -> tff.Type:
