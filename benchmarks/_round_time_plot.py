@@ -32,6 +32,7 @@ def plot_round_time(table: pd.DataFrame, dataset: str, path: Path, runtime: str)
     twin = axes[1].twinx()
     twin.plot(memory.num_clients, memory.peak_bytes / 1e6, "s:", color="gray", label="memory")
     twin.set(ylabel="MB that a round adds at its peak", ylim=(0, 3 * memory.peak_bytes.max() / 1e6))
+    twin.grid(False)
     handles = [*axes[1].get_legend_handles_labels()[0], *twin.get_legend_handles_labels()[0]]
     axes[1].legend(handles=handles, fontsize="small", loc="upper left")
     figure.savefig(path, dpi=100)
