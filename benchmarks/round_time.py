@@ -96,7 +96,7 @@ def build_floor():
     @tf.function
     def train(dataset):
         total = 0.0
-        for images, labels in iter(dataset):  # without iter(): a scan, three times slower
+        for images, labels in iter(dataset):  # without iter() it becomes a scan
             with tf.GradientTape() as tape:
                 loss = loss_fn(labels, model(images, training=True))
             gradients = tape.gradient(loss, variables)

@@ -6,8 +6,8 @@ import sys
 
 # TensorFlow's C++ log lines. To be set before TensorFlow is loaded.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# One thread for each operation: the cores are shared out among clients, not within a matrix product
-# (benchmarks/round_time.py). Read when TensorFlow first computes; set it yourself to have it otherwise.
+# One thread for each operation: the cores are shared out among clients, not within a matrix product.
+# Read when TensorFlow first computes; set it yourself to have it otherwise.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 # Ray's reports on its use; read when Ray is loaded.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -53,8 +53,7 @@ def _build_local_executor(computation: tff.Computation) -> Callable:
     if not tff.types.contains(signature, lambda one: isinstance(one, tff.FederatedType)):
         return Piece.from_computation(computation).as_function(packed=True)
     if signature.parameter is None:
-        initialize = cut_initialize(computation).as_function(packed=True)
-        return initialize
+        return cut_initialize(computation).as_function(packed=True)
     if isinstance(signature.parameter, tff.FederatedType):
         one_round = _build_round(_with_state(computation))
         return lambda values: one_round.run(0, values)[0][1]

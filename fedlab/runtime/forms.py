@@ -12,7 +12,7 @@ from fedlab.runtime.graphs import FlatFn, Graph
 
 # Only what puts the functions of a graph into one: `Graph` reads and changes single nodes. All else
 # TensorFlow does when it loads the graph. (TFF's default also saves memory, by computing again in the
-# backward pass what the forward pass has had; and it takes longer.)
+# backward pass what the forward pass has had.)
 _OPTIMIZE = tf.compat.v1.ConfigProto()
 _REWRITE = _OPTIMIZE.graph_options.rewrite_options
 _REWRITE.meta_optimizer_iterations = _REWRITE.ONE

@@ -14,8 +14,8 @@ def use_onednn_pooling(graph_def) -> None:
     """Lets max pooling remember which input was the largest, instead of looking again.
 
     TensorFlow 2.15 runs max pooling in oneDNN but its gradient in Eigen, which finds every maximum
-    anew: a third of the time of the article's CNN. oneDNN's gradient takes the forward pass's notes
-    ("workspace"), and its results are the same, bit for bit; that is tried out once.
+    anew. oneDNN's gradient takes the forward pass's notes ("workspace"), and its results are the
+    same, bit for bit; that is tried out once.
 
     Args:
         graph_def: Changed in place. Only its nodes, not its functions: TFF's graphs have none.
