@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 import tiny
+from tensorflow.core.framework import dataset_options_pb2
 from tensorflow.python.eager import cancellation
 from tensorflow.python.framework import function
 from test_runtime import FUNCTIONAL, VARIABLE, fed_avg
@@ -82,6 +83,55 @@ def small_step():
 
 def big_step():
     return tff.learning.optimizers.build_sgdm(0.1)
+
+
+# Datasets
+
+
+def options_in_the_graph(dataset) -> dataset_options_pb2.Options:
+    graph = build(lambda variant: (tf.raw_ops.GetOptions(input_dataset=variant),), tf.variant)
+    (serialized,) = graph.load()(tf.data.experimental.to_variant(dataset))
+    return dataset_options_pb2.Options.FromString(serialized.numpy())
+
+
+def test_a_dataset_is_read_as_it_is():
+    found = options_in_the_graph(tf.data.Dataset.range(3))
+    assert not found.autotune_options.enabled
+    assert not found.optimization_options.apply_default_optimizations
+
+
+def test_what_else_a_dataset_asks_for_is_kept():
+    own = tf.data.Options()
+    own.deterministic = False
+    own.threading.private_threadpool_size = 3
+    own.autotune.enabled = True
+    found = options_in_the_graph(tf.data.Dataset.range(3).with_options(own))
+    assert found.HasField("deterministic")
+    assert not found.deterministic
+    assert found.threading_options.private_threadpool_size == 3
+    assert not found.autotune_options.enabled
+
+
+def pipeline():
+    """With all that TensorFlow would tune or exchange."""
+    mapped = tf.data.Dataset.range(20).map(lambda n: n + 1, num_parallel_calls=tf.data.AUTOTUNE)
+    mapped = mapped.filter(lambda n: n % 7 > 0).shuffle(5, seed=1).repeat(2).batch(3).take(99)
+    return mapped.map(lambda batch: (batch, 2 * batch)).prefetch(tf.data.AUTOTUNE)
+
+
+def test_what_is_read_is_the_same():
+    def join(variant):
+        batches = tf.data.experimental.from_variant(variant, pipeline().element_spec)
+        text = batches.map(lambda *batch: tf.strings.as_string(tf.concat(batch, 0)))
+        text = text.map(lambda numbers: tf.strings.reduce_join(numbers, separator=" "))
+        return (text.reduce("", lambda one, other: one + "|" + other),)
+
+    tf.random.set_seed(0)
+    expected = join(tf.data.experimental.to_variant(pipeline()))[0].numpy()
+    tf.random.set_seed(0)
+    (found,) = build(join, tf.variant).load()(tf.data.experimental.to_variant(pipeline()))
+    assert found.numpy() == expected
+    assert expected.count(b"|") == 12
 
 
 # Variables

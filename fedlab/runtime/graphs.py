@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import tensorflow as tf
 
 # Not among TensorFlow's public names (2.15).
+from tensorflow.core.framework import dataset_options_pb2
 from tensorflow.python.eager import cancellation, context, execute
 
 from fedlab.runtime import rewrites
@@ -17,6 +18,14 @@ from fedlab.runtime import rewrites
 FlatFn = Callable[..., Sequence[tf.Tensor]]
 
 _NUMBERS = itertools.count()
+
+# TensorFlow rewrites a dataset's graph each time that somebody begins to read it, and starts a thread
+# that tunes its buffers. Neither changes what is read, and a client's few batches hardly repay it
+# (benchmarks/below_the_floor.py). What else a dataset asks for is kept.
+_READ_AS_IT_IS = dataset_options_pb2.Options(
+    autotune_options=dataset_options_pb2.AutotuneOptions(enabled=False),
+    optimization_options=dataset_options_pb2.OptimizationOptions(apply_default_optimizations=False),
+).SerializeToString()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +76,7 @@ class Graph:
         fetches = [*self.outputs, *checks]
 
         def call(*args):
+            args = map(_read_as_it_is, args)
             found = _import(graph_def, fetches, dict(zip(self.inputs, args, strict=True)))
             results = found[: len(self.outputs)]
             if check_finite:
@@ -138,6 +148,17 @@ def _import(graph_def, fetches: Sequence[str], feeds: dict[str, tf.Tensor]) -> l
         del node.input[:]
         node.input.extend(kept)
     return tf.graph_util.import_graph_def(pruned, feeds, list(fetches), name="piece")
+
+
+def _read_as_it_is(arg: tf.Tensor) -> tf.Tensor:
+    if arg.dtype != tf.variant:  # a dataset: TFF knows no other variants
+        return arg
+    return tf.raw_ops.OptionsDataset(
+        input_dataset=arg,
+        serialized_options=_READ_AS_IT_IS,
+        output_types=[tf.variant],  # the dataset's own count, not these
+        output_shapes=[None],
+    )
 
 
 def _all_finite(results, checks) -> tf.Tensor:
