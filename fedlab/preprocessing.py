@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
+from fedlab.augmentation import AugmentFn, get_augmentation
 from fedlab.sampling import SampleFn, check_seed
 
 CohortFn = Callable[[int], Mapping[str, tf.data.Dataset]]
@@ -25,7 +26,9 @@ class Preprocessing:
         num_epochs: Local epochs per round, at least 1.
         shuffle: Whether each epoch goes through the examples in a new order. The article does not.
         max_examples: Cap on the examples a client uses, or `None`.
-        seed: Seed of the shuffling, at least 0.
+        seed: Seed of the shuffling and the augmentation, at least 0.
+        augmentation: What every epoch trains on other versions of the images by: a name or a
+            function of `fedlab.augmentation`. Default: the images as they are.
     """
 
     batch_size: int = 20
@@ -33,9 +36,12 @@ class Preprocessing:
     shuffle: bool = False
     max_examples: int | None = None
     seed: int = 0
+    augmentation: str | AugmentFn | None = None
 
     def __post_init__(self):
         check_seed(self.seed)
+        if self.augmentation is not None:
+            get_augmentation(self.augmentation)
         for name in ("batch_size", "num_epochs", "max_examples"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -46,9 +52,9 @@ class Preprocessing:
 
         Args:
             dataset: Elements `OrderedDict(label, pixels)`, as in Federated EMNIST.
-            *stream: What the shuffling depends on besides `seed`, such as round and client number.
-                The order is a function of these numbers and the epoch alone: whoever goes through
-                the batches again meets the same order.
+            *stream: What the shuffling and the augmentation depend on besides `seed`, such as round
+                and client number. The batches are a function of these numbers and the epoch alone:
+                whoever goes through them again meets the same ones.
 
         Returns:
             Batches `(images float32 (b, 28, 28, 1), labels int32 (b,))`.
@@ -67,7 +73,7 @@ class Preprocessing:
         """Returns the same batches for examples that are in memory.
 
         A dataset with functions in it (`map`, `flat_map`) has work to do each time that somebody
-        begins to read it, however few the examples. This one has none.
+        begins to read it, however few the examples. This one has none, and one graph call makes it.
 
         Args:
             pixels: float32 (n, 28, 28).
@@ -79,22 +85,42 @@ class Preprocessing:
         """
         images = np.asarray(pixels)[: self.max_examples, ..., np.newaxis]
         labels = np.asarray(labels)[: self.max_examples]
-        if not self.shuffle:
-            slices = tf.data.Dataset.from_tensor_slices((images, labels))
-            return slices.batch(self.batch_size).repeat(self.num_epochs)
-        seed = _draw_seed(self.seed, *stream)
+        seed = _draw_seed(self.seed, *stream) if self._is_random else 0
+        create_fn = _trace(dataclasses.replace(self, max_examples=None, seed=0))
+        return tf.data.experimental.from_variant(create_fn(images, labels, seed), INPUT_SPEC)
+
+    @property
+    def _is_random(self) -> bool:
+        return self.shuffle or self.augmentation is not None
+
+    def _epochs(self, images, labels, seed) -> tf.data.Dataset:
+        if not self._is_random:
+            return self._batch(images, labels, 0, seed).repeat(self.num_epochs)
         epochs = [self._batch(images, labels, epoch, seed) for epoch in range(self.num_epochs)]
         return functools.reduce(tf.data.Dataset.concatenate, epochs)
 
-    def _batch(self, images, labels, epoch, seed: int) -> tf.data.Dataset:
+    def _batch(self, images, labels, epoch, seed) -> tf.data.Dataset:
         """One epoch. `Dataset.shuffle` also depends on TensorFlow's global seed and earlier readers."""
+        pair = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
+        if self.augmentation is not None:  # before the shuffling: an image's draw is its own
+            images = self._augment(tf.convert_to_tensor(images), pair)
         if self.shuffle:
-            pair = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
             order = tf.random.experimental.stateless_shuffle(
                 tf.range(tf.shape(labels)[0]), seed=pair
             )
             images, labels = tf.gather(images, order), tf.gather(labels, order)
         return tf.data.Dataset.from_tensor_slices((images, labels)).batch(self.batch_size)
+
+    def _augment(self, images: tf.Tensor, pair: tf.Tensor) -> tf.Tensor:
+        seed = tf.random.experimental.stateless_fold_in(pair, 1)  # not that of the shuffling
+        augmented = get_augmentation(self.augmentation)(images, seed)
+        is_alike = augmented.shape.is_compatible_with(images.shape)
+        if augmented.dtype != images.dtype or not is_alike:
+            raise ValueError(
+                f"augmentation must return {images.dtype.name} {images.shape}, as it was given. "
+                f"Found {augmented.dtype.name} {augmented.shape}."
+            )
+        return tf.ensure_shape(augmented, images.shape)
 
 
 class Cohort(Mapping[str, tf.data.Dataset]):
@@ -163,6 +189,20 @@ def build_cohort_fn(
     """
     preprocessing = preprocessing or Preprocessing()
     return lambda round_num: Cohort(client_data, sample_fn(round_num), preprocessing, round_num)
+
+
+@functools.lru_cache(maxsize=16)
+def _trace(preprocessing: Preprocessing) -> Callable[..., tf.Tensor]:
+    """Returns `_epochs` as one graph, from arrays to a dataset as a variant tensor.
+
+    Called from Python, each of a dataset's operations would be paid for again with every client.
+    """
+
+    @tf.function(input_signature=[*INPUT_SPEC, tf.TensorSpec((), tf.int64)], autograph=False)
+    def create(images, labels, seed):
+        return tf.data.experimental.to_variant(preprocessing._epochs(images, labels, seed))
+
+    return create
 
 
 @functools.lru_cache(maxsize=8)

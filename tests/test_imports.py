@@ -24,6 +24,7 @@ fedlab.datasets.fetch
 fedlab.datasets.emnist
 fedlab.datasets.loading
 fedlab.datasets
+fedlab.augmentation
 fedlab.preprocessing
 fedlab.models
 fedlab.algorithms
