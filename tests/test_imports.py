@@ -27,6 +27,13 @@ fedlab.datasets
 fedlab.augmentation
 fedlab.preprocessing
 fedlab.models
+fedlab.aggregators
+fedlab.schedules
+fedlab.optimizers
+fedlab.algorithms._parts
+fedlab.algorithms.fed_opt
+fedlab.algorithms.gradients
+fedlab.algorithms.federated_evaluation
 fedlab.algorithms
 fedlab.worker
 fedlab.runtime
