@@ -52,6 +52,7 @@ fedlab.runtime.compilation
 fedlab.checkpoints
 fedlab.training
 fedlab.evaluation
+fedlab.personalization
 fedlab.results
 fedlab.plots.checks
 fedlab.plots.style
