@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from fedlab import doctor
+from fedlab.study import command as study
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -11,6 +12,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m fedlab", description="The course's tools.")
     commands = parser.add_subparsers(dest="command", required=True)
     doctor.add_command(commands)
+    study.add_command(commands)
     args = parser.parse_args(argv)
     return args.run(args)
 

@@ -54,6 +54,17 @@ fedlab.training
 fedlab.evaluation
 fedlab.personalization
 fedlab.results
+fedlab.statistics
+fedlab.study.config
+fedlab.study.central
+fedlab.study.federation
+fedlab.study.processes
+fedlab.study.execution
+fedlab.study.store
+fedlab.study.plans
+fedlab.study.report
+fedlab.study
+fedlab.study.command
 fedlab.plots.checks
 fedlab.plots.style
 fedlab.plots.data
