@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,9 +32,9 @@ class TrainingRun:
         weights: The model's weights in it.
         records: One flat record per round: round_num, num_clients, num_dropped (of them left out,
             see `runtime.compile`), num_examples, loss and accuracy (measured by the clients WHILE
-            they train), seconds, bytes_down, bytes_up (the uncompressed weights to the cohort, and
-            from those not left out, whatever the process compresses or adds), and what
-            `evaluate_fn` returned.
+            they train; NaN in a round of nobody), seconds, bytes_down, bytes_up (the uncompressed
+            weights to the cohort, and from those not left out, whatever the process compresses or
+            adds), and what `evaluate_fn` returned.
     """
 
     state: Any
@@ -168,7 +169,10 @@ def _run_round(
     seconds = time.perf_counter() - start
     metrics = _get_train_metrics(output.metrics)
     weights = runner.get_model_weights(output.state)
-    _check_finite(metrics, weights, round_num)
+    if cohort:
+        _check_finite(metrics, weights, round_num)
+    else:  # TFF has 0 / 0 = 0
+        metrics = {**metrics, "loss": math.nan, "accuracy": math.nan}
     num_bytes, num_dropped = weights_bytes(weights), len(runner.dropped)
     record = {
         "round_num": round_num,

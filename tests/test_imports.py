@@ -35,6 +35,12 @@ fedlab.algorithms.fed_opt
 fedlab.algorithms.gradients
 fedlab.algorithms.federated_evaluation
 fedlab.algorithms
+fedlab.privacy
+fedlab.privacy.fixed_size
+fedlab.privacy.accounting
+fedlab.privacy.noise
+fedlab.privacy.mechanisms
+fedlab.privacy.secure_sum
 fedlab.worker
 fedlab.runtime
 fedlab.runtime.rewrites

@@ -9,7 +9,6 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 import tiny
-from google.protobuf.internal import api_implementation
 from tensorflow_federated.python.core.backends.mapreduce.compiler import (
     MapReduceFormCompilationError,
 )
@@ -158,11 +157,12 @@ def test_a_secure_aggregator_s_clients_send_integers_for_the_secure_sum():
 
 
 def test_distributed_dp_runs_with_large_messages_allowed():
-    api_implementation._c_module.SetAllowOversizeProtos(True)  # else TFF cannot build it
     aggregator = learning.ddp_secure_aggregator(
         noise_multiplier=1e-3, expected_clients_per_round=100
     )
-    found = run_one_round(unweighted(lambda: aggregator))
+    with runtime.oversize_messages():
+        process = unweighted(lambda: aggregator)
+    found = run_one_round(process)
     assert np.all(np.isfinite(found))
 
 

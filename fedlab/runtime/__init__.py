@@ -12,6 +12,7 @@ _HOMES = {
     "compile": "fedlab.runtime.compilation",
     "cut": "fedlab.runtime.forms",
     "install": "fedlab.runtime.context",
+    "oversize_messages": "fedlab.runtime.forms",
 }
 
 __all__ = list(_HOMES)

@@ -8,11 +8,13 @@ import queue
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 # Not among TensorFlow's public names (2.15); what ends a call that is running, for the stop button.
 from tensorflow.python.eager import cancellation
 
+from fedlab.privacy.secure_sum import SecureRound
 from fedlab.runtime.graphs import FlatFn, Graph
 
 Tensors = Sequence[tf.Tensor]
@@ -81,7 +83,12 @@ class ClientLoop:
         self._pool = concurrent.futures.ThreadPoolExecutor(self.num_workers, "fedlab-client")
 
     def run(
-        self, clients: Iterable[Client], broadcast: Tensors, *, drop: bool = False
+        self,
+        clients: Iterable[Client],
+        broadcast: Tensors,
+        *,
+        drop: bool = False,
+        secure_round: SecureRound | None = None,
     ) -> tuple[Tensors, Tensors, dict[str, str]]:
         """Runs the clients and adds up.
 
@@ -89,27 +96,30 @@ class ClientLoop:
             clients: Drawn from as workers become free.
             broadcast: What every client gets.
             drop: Leave out clients that fail, instead of raising.
+            secure_round: Sums the integers that are to be summed securely, one secure sum for all
+                of the round. Default: they are added like the rest.
 
         Returns:
-            The sum, the sums of the integers to be summed securely (plain sums here), and the
-            clients left out, each with the reason.
+            The sum, the sums of the integers to be summed securely, and the clients left out, each
+            with the reason.
 
         Raises:
             ClientError: A client failed, or its update is not finite.
+            ProtocolError: The secure sum cannot be finished, as too few clients are left.
         """
-        sums, secure, dropped = self._zero(), None, {}
+        sums, secure, dropped = self._zero(), _SecureSums(self._moduli, secure_round), {}
         with contextlib.closing(self._results(clients, broadcast)) as results:
             for client_id, get_result in results:
                 try:
                     update = get_result()
+                    secure.add(client_id, update[self._num_sums :])
                 except ClientError as error:
                     if not drop:
                         raise
                     dropped[client_id] = error.reason
                     continue
                 sums = self._accumulate(*sums, *update[: self._num_sums])
-                secure = add_secure(secure, update[self._num_sums :], self._moduli)
-        return sums, secure or [], dropped
+        return sums, secure.finish(), dropped
 
     def close(self) -> None:
         """Ends the threads."""
@@ -168,6 +178,30 @@ class ClientLoop:
                 client_id, "has an update or a metric that is not finite (NaN or Inf)"
             )
         return update
+
+
+class _SecureSums:
+    """The sums of a round's integers: by a secure round, or plain ones."""
+
+    def __init__(self, moduli: Sequence[int], secure_round: SecureRound | None):
+        self._moduli, self._round = moduli, secure_round
+        self._sums: Tensors | None = None
+
+    def add(self, client_id: str, values: Tensors) -> None:
+        if self._round is None:
+            self._sums = add_secure(self._sums, values, self._moduli)
+            return
+        values = add_secure(None, values, self._moduli)  # each within its modulus
+        try:
+            self._round.add(client_id, [np.asarray(value) for value in values])
+        except ValueError as error:
+            raise describe(client_id, error) from error
+        self._sums = []  # not empty-handed, and not known before the round's end
+
+    def finish(self) -> Tensors:
+        if self._round is None or self._sums is None:
+            return self._sums or []
+        return [tf.constant(total) for total in self._round.finish()]
 
 
 def add_secure(sums: Tensors | None, update: Tensors, moduli: Sequence[int]) -> Tensors:

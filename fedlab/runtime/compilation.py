@@ -1,9 +1,11 @@
 """Chooses what executes a learning process."""
 
+import importlib
 import warnings
 
 import tensorflow_federated as tff
 
+from fedlab.privacy.secure_sum import SecureSum
 from fedlab.runtime.context import notice
 from fedlab.runtime.forms import NoFormError
 from fedlab.runtime.local import FormRunner, LocalClients
@@ -11,6 +13,12 @@ from fedlab.runtime.native import NativeRunner
 from fedlab.runtime.runner import Runner
 
 RUNTIMES = ("local", "tff", "ray")
+# Loaded when asked for: each needs a library of its own.
+_SECURE_SUMS = {
+    "secagg": ("fedlab.privacy.secagg", "SecAgg"),
+    "ckks": ("fedlab.privacy.encryption", "CkksSum"),
+    "shares": ("fedlab.privacy.shares", "SecretSharingSum"),
+}
 
 
 def compile(
@@ -19,6 +27,7 @@ def compile(
     *,
     num_workers: int | None = None,
     on_client_error: str = "raise",
+    secure_sum: str | SecureSum = "plain",
     **options,
 ) -> Runner:
     """Returns what executes a learning process: the same `initialize` and `next` as its own.
@@ -36,13 +45,20 @@ def compile(
         on_client_error: What to do about a client that fails, or whose update is not finite:
             "raise" a `ClientError` that names it, or "drop" it from the round and list it in
             `runner.dropped`. (TFF's own runtime leaves out the latter without a word.)
+        secure_sum: Who adds up what a process with `tff.learning.secure_aggregator()` lets its
+            clients send as integers for a secure sum: "plain", the server, in the clear; "secagg",
+            a protocol of masks; "ckks", under encryption; "shares", among three servers; or an
+            object such as `fedlab.privacy.secagg.SecAgg(threshold=8)`. On "local" only. Clients
+            that are dropped are the protocol's drop-outs. What TFF itself sums in the clear stays
+            so: the training metrics, unless the process has a secure `metrics_aggregator`.
         **options: Of the runtime "ray": see `fedlab.runtime.cluster.ClusterClients`.
 
     Returns:
         A `Runner`; also a context manager.
 
     Raises:
-        ValueError: An option is out of range or not for this runtime.
+        ValueError: An option is out of range or not for this runtime, or the process sends nothing
+            for a secure sum.
     """
     if runtime not in RUNTIMES:
         raise ValueError(f"runtime must be one of {', '.join(RUNTIMES)}. Found {runtime!r}.")
@@ -51,6 +67,7 @@ def compile(
     if num_workers is not None and num_workers < 1:
         raise ValueError(f"num_workers must be at least 1. Found {num_workers}.")
     drop = on_client_error == "drop"
+    secure = _find_secure_sum(secure_sum, runtime)
     if runtime == "ray":
         from fedlab.runtime.cluster import ClusterClients  # an extra, and slow to import
 
@@ -61,11 +78,36 @@ def compile(
         raise ValueError(f"{', '.join(options)}: not an option of runtime={runtime!r}.")
     if runtime == "local":
         try:
-            return FormRunner(process, lambda form: LocalClients(form, num_workers), drop=drop)
-        except NoFormError:
+            runner = FormRunner(
+                process, lambda form: LocalClients(form, num_workers, secure), drop=drop
+            )
+            runner.secure_sum = secure
+            return runner
+        except NoFormError as error:
+            if secure is not None:
+                raise ValueError(
+                    "A secure_sum is for a process with a MapReduceForm, and this one has none."
+                ) from error
             warnings.warn(notice("This process"), stacklevel=2)
     if drop:
         raise ValueError(
             "on_client_error='drop' is not for TFF's own runtime, which does not say whom."
         )
     return NativeRunner(process)
+
+
+def _find_secure_sum(secure_sum: str | SecureSum, runtime: str) -> SecureSum | None:
+    if secure_sum == "plain":
+        return None
+    if runtime != "local":
+        raise ValueError(f"A secure_sum is for runtime='local' alone. Found {runtime!r}.")
+    if isinstance(secure_sum, str) and secure_sum in _SECURE_SUMS:
+        module, name = _SECURE_SUMS[secure_sum]
+        return getattr(importlib.import_module(module), name)()
+    if not callable(getattr(secure_sum, "begin_round", None)):
+        names = ", ".join(["plain", *_SECURE_SUMS])
+        raise ValueError(
+            f"secure_sum must be one of {names}, or have a method begin_round. "
+            f"Found {secure_sum!r}."
+        )
+    return secure_sum

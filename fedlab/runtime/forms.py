@@ -1,13 +1,17 @@
 """TFF's compiler cuts a round into what the server runs and what a client runs."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
+from google.protobuf.internal import api_implementation
 
+from fedlab.privacy.secure_sum import IntegerSpec
 from fedlab.runtime.graphs import FlatFn, Graph
 
 # Only what puts the functions of a graph into one: `Graph` reads and changes single nodes. All else
@@ -107,6 +111,7 @@ class Form:
         merge: (sum, sum) -> sum.
         report: The sum -> what the server takes.
         update: At the server: (state, (report, three secure sums)) -> (new state, what it tells).
+        max_values: The largest that a client may send, one for each leaf of the secure sums.
         moduli: What the third secure sum is taken modulo, one for each of its leaves.
     """
 
@@ -117,7 +122,22 @@ class Form:
     merge: Piece
     report: Piece
     update: Piece
+    max_values: tuple[int, ...]
     moduli: tuple[int, ...]
+
+    def secure_specs(self) -> tuple[IntegerSpec, ...]:
+        """Returns the tensors of the three secure sums, one after the other.
+
+        Raises:
+            ValueError: One is not of integers.
+        """
+        _, *parts = self.work.type_signature.result
+        leaves = [leaf for part in parts for leaf in tff.structure.flatten(part)]
+        moduli = [None] * (len(leaves) - len(self.moduli)) + list(self.moduli)
+        return tuple(
+            IntegerSpec(leaf.shape, leaf.dtype, min(largest, np.iinfo(leaf.dtype).max), modulus)
+            for leaf, largest, modulus in zip(leaves, self.max_values, moduli, strict=True)
+        )
 
 
 def cut(computation) -> Form:
@@ -147,9 +167,34 @@ def cut(computation) -> Form:
     pieces["update"] = dataclasses.replace(
         pieces["update"], type_signature=tff.FunctionType(parameter, result)
     )
-    moduli = Piece.from_computation(form.secure_modular_sum_modulus)
-    flat_moduli = moduli.load()() if moduli.graph.outputs else []
-    return Form(**pieces, moduli=tuple(int(one) for one in flat_moduli))
+    bitwidths, max_inputs, moduli = (
+        _constants(getattr(form, f"secure_{name}"))
+        for name in ("sum_bitwidth", "sum_max_input", "modular_sum_modulus")
+    )
+    max_values = *(2**bits - 1 for bits in bitwidths), *max_inputs, *(m - 1 for m in moduli)
+    return Form(**pieces, max_values=max_values, moduli=moduli)
+
+
+@contextlib.contextmanager
+def oversize_messages() -> Iterator[None]:
+    """Lets TFF build, inside, what nests deeper than protobuf reads by default.
+
+    `tff.learning.ddp_secure_aggregator` does: without this, building a process with it fails with
+    a `DecodeError` (TFF 0.87).
+    """
+    # Not among protobuf's public names; the implementation in pure Python has no such limit.
+    module = getattr(api_implementation, "_c_module", None)
+    allow = getattr(module, "SetAllowOversizeProtos", lambda allowed: None)
+    allow(True)
+    try:
+        yield
+    finally:
+        allow(False)
+
+
+def _constants(computation: tff.Computation) -> tuple[int, ...]:
+    piece = Piece.from_computation(computation)
+    return tuple(int(one) for one in piece.load()()) if piece.graph.outputs else ()
 
 
 def cut_initialize(initialize: tff.Computation) -> Piece:

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 import tensorflow_federated as tff
 
+from fedlab.privacy.secure_sum import SecureSum
 from fedlab.runtime.clients import Client, ClientError, ClientLoop, Tensors
 from fedlab.runtime.forms import Form, Piece, cut, cut_initialize, flatten, pack
-from fedlab.runtime.runner import Cohort, Runner, name_clients
+from fedlab.runtime.runner import Cohort, Runner, check_nobody, name_clients
 
 # (cohort, what is broadcast, drop) -> (sum of the updates, secure sums, who was left out and why).
 RunClientsFn = Callable[[Cohort, Tensors, bool], tuple[Tensors, Tensors, dict[str, str]]]
@@ -26,10 +27,13 @@ class Round:
         self._prepare = form.prepare.load(check_finite=True)
         self._report = form.report.load()
         self._update = form.update.load()
+        self._sums_securely = len(form.work.graph.outputs) > len(form.zero.graph.outputs)
         self._run_clients = run_clients
 
     def run(self, state, cohort: Cohort, *, drop: bool = False):
         """Returns the round's result as the cut computation gives it, and who was left out."""
+        if self._sums_securely and not name_clients(cohort):
+            raise ValueError("The cohort must hold a client whose sum is secure. Found none.")
         flat_state = flatten(state, self._state_type)
         *broadcast, is_finite = self._prepare(*flat_state)
         if not is_finite:
@@ -46,16 +50,34 @@ class LocalClients:
     Args:
         form: The round's pieces.
         num_workers: Clients at a time. Default: one a core.
+        secure_sum: Sums what the clients send to be summed securely. Default: it is added in the
+            clear.
+
+    Raises:
+        ValueError: There is a secure sum and nothing for it.
     """
 
-    def __init__(self, form: Form, num_workers: int | None = None):
+    def __init__(
+        self, form: Form, num_workers: int | None = None, secure_sum: SecureSum | None = None
+    ):
+        self._secure_sum = secure_sum
+        self._secure_specs = () if secure_sum is None else form.secure_specs()
+        if secure_sum is not None and not self._secure_specs:
+            raise ValueError(
+                "There is nothing to sum securely: this process's clients send no integers for a "
+                "secure sum. Build it with an aggregator from tff.learning.secure_aggregator()."
+            )
         self._client_type = form.work.type_signature.parameter[0]
         graphs = (piece.graph for piece in (form.work, form.zero, form.accumulate))
         self._loop = ClientLoop(*graphs, moduli=form.moduli, num_workers=num_workers)
         self.close = self._loop.close
 
     def __call__(self, cohort: Cohort, broadcast: Tensors, drop: bool):
-        return self._loop.run(self._clients(cohort), broadcast, drop=drop)
+        names = name_clients(cohort)
+        begun = None
+        if self._secure_sum is not None:
+            begun = self._secure_sum.begin_round(names, self._secure_specs)
+        return self._loop.run(self._clients(cohort), broadcast, drop=drop, secure_round=begun)
 
     def _clients(self, cohort: Cohort) -> Iterator[Client]:
         names = name_clients(cohort)
@@ -106,6 +128,7 @@ class FormRunner(Runner):
 
     def next(self, state, cohort: Cohort):
         output, self.dropped = self._round.run(state, cohort, drop=self._drop)
+        check_nobody(cohort, output.metrics)
         return output
 
     def call(self, computation: tff.Computation, *args):

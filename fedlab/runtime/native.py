@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import grpc
 import tensorflow_federated as tff
 
-from fedlab.runtime.runner import Cohort, Runner, name_clients
+from fedlab.runtime.runner import Cohort, Runner, check_nobody, name_clients
 from fedlab.worker import Worker
 
 
@@ -19,7 +19,9 @@ class NativeRunner(Runner):
     def next(self, state, cohort: Cohort):
         name_clients(cohort)
         datasets = cohort.values() if isinstance(cohort, Mapping) else cohort
-        return self.call(self.process.next, state, list(datasets))
+        output = self.call(self.process.next, state, list(datasets))
+        check_nobody(cohort, output.metrics)
+        return output
 
     def call(self, computation: tff.Computation, *args):
         with tff.framework.get_context_stack().install(native_context()):

@@ -8,6 +8,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlab.privacy.secure_sum import SecureSum
+
 Cohort = Mapping[str, tf.data.Dataset] | Iterable[tf.data.Dataset]
 
 
@@ -17,11 +19,14 @@ class Runner(contextlib.AbstractContextManager):
     Attributes:
         process: What is executed.
         dropped: The clients left out of the last round, each with the reason.
+        secure_sum: Who sums what the clients send to be summed securely; its `costs` are the last
+            round's. `None`: it is added in the clear.
     """
 
     def __init__(self, process: tff.learning.templates.LearningProcess):
         self.process = process
         self.dropped: dict[str, str] = {}
+        self.secure_sum: SecureSum | None = None
 
     def __exit__(self, *exc_info) -> None:
         self.close()
@@ -67,7 +72,6 @@ def name_clients(cohort: Cohort) -> list[str]:
     """Returns the clients' names: the mapping's keys, or their numbers in the sequence.
 
     Raises:
-        ValueError: The cohort is empty.
         TypeError: It is neither a mapping nor a sequence.
     """
     if isinstance(cohort, tf.data.Dataset) or not isinstance(cohort, Iterable):
@@ -75,7 +79,23 @@ def name_clients(cohort: Cohort) -> list[str]:
             "The cohort must be {client_id: batches} or a list of batches. "
             f"Found {type(cohort).__name__}."
         )
-    names = list(cohort) if isinstance(cohort, Mapping) else [f"#{k}" for k in range(len(cohort))]
-    if not names:
-        raise ValueError("The cohort must hold at least one client. Found none.")
-    return names
+    return list(cohort) if isinstance(cohort, Mapping) else [f"#{k}" for k in range(len(cohort))]
+
+
+def check_nobody(cohort: Cohort, metrics: Any) -> None:
+    """Lets a round without clients pass if the process has a use for it.
+
+    Under Poisson sampling it comes up, and the noise is added all the same. Whoever divides by the
+    number of clients has 0 / 0, where TFF leaves the weights as they were and says so in its metrics.
+
+    Raises:
+        ValueError: The round had none, and the process none for it.
+    """
+    if name_clients(cohort):
+        return
+    finalizer = metrics.get("finalizer") if isinstance(metrics, Mapping) else None
+    if not isinstance(finalizer, Mapping) or finalizer.get("update_non_finite", 1):
+        raise ValueError(
+            "The cohort must hold at least one client, for this process divides by their number. "
+            "Found none. The aggregators of fedlab.privacy.mechanisms divide by the expected one."
+        )

@@ -1,0 +1,1 @@
+"""Privacy: what a round reveals, how it is defended, what the defence costs."""
