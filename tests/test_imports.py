@@ -41,6 +41,15 @@ fedlab.privacy.accounting
 fedlab.privacy.noise
 fedlab.privacy.mechanisms
 fedlab.privacy.secure_sum
+fedlab.privacy.shamir
+fedlab.privacy.masking
+fedlab.privacy.secagg_messages
+fedlab.privacy.secagg_client
+fedlab.privacy.secagg_server
+fedlab.privacy.secagg
+fedlab.privacy.ckks
+fedlab.privacy.encryption
+fedlab.privacy.shares
 fedlab.worker
 fedlab.runtime
 fedlab.runtime.rewrites
