@@ -68,6 +68,12 @@ fedlab.checkpoints
 fedlab.training
 fedlab.evaluation
 fedlab.personalization
+fedlab.privacy.similarity
+fedlab.privacy.inversion
+fedlab.privacy.membership
+fedlab.privacy.canaries
+fedlab.privacy.audit
+fedlab.privacy.poisoning
 fedlab.results
 fedlab.statistics
 fedlab.study.config
