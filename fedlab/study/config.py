@@ -50,6 +50,7 @@ RESULT_COLUMNS = (
 )
 _COUNTS = ("num_rounds", "num_clients", "batch_size", "num_epochs", "max_examples")
 _LABELS = ("name", "group")
+_BELOW_1 = ("momentum", "dropout_rate", "straggler_rate")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +72,8 @@ class RunConfig:
         client_rate_decay: What the clients' rate is multiplied by after each round, in (0, 1].
         mu: FedProx's pull to the server's weights, at least 0.
         momentum: Of FedAvgM's server, or of Mime Lite; in [0, 1).
+        server_beta_2: Of the server's Adam or Yogi, in [0, 1). Default: Reddi et al.'s, 0.99.
+        server_epsilon: Of an adaptive server, above 0. Default: Reddi et al.'s tau, 0.001.
         model: `models.create_cnn` or `models.create_deeper_cnn`.
         dropout_rate: Of the deeper CNN, in [0, 1).
         num_rounds: At least 1.
@@ -104,6 +107,8 @@ class RunConfig:
     client_rate_decay: float | None = None
     mu: float = 0.0
     momentum: float = 0.0
+    server_beta_2: float | None = None
+    server_epsilon: float | None = None
     model: str = "cnn"
     dropout_rate: float = 0.0
     num_rounds: int = 10
@@ -219,9 +224,9 @@ def _check_ranges(config: RunConfig) -> None:
     below_1 = (lambda v: 0 <= v < 1, "in [0, 1)")
     above_0 = (lambda v: 0 < v <= 1, "in (0, 1]")
     ranges |= dict.fromkeys(("client_learning_rate", "server_learning_rate", "mu"), at_least_0)
-    ranges |= dict.fromkeys(("momentum", "dropout_rate", "straggler_rate"), below_1)
+    ranges |= dict.fromkeys((*_BELOW_1, "server_beta_2"), below_1)
     ranges |= dict.fromkeys(("client_rate_decay", "stop_at_accuracy"), above_0)
-    ranges["alpha"] = (lambda v: v > 0, "above 0")
+    ranges |= dict.fromkeys(("alpha", "server_epsilon"), (lambda v: v > 0, "above 0"))
     for name, (is_good, expected) in ranges.items():
         value = getattr(config, name)
         if value is not None and not is_good(value):
@@ -233,6 +238,8 @@ def _check_together(config: RunConfig) -> None:
     users = {
         "mu": ("algorithm", ("fed_prox",)),
         "momentum": ("algorithm", ("fed_avgm", "mime_lite")),
+        "server_beta_2": ("algorithm", ("fed_adam", "fed_yogi")),
+        "server_epsilon": ("algorithm", ("fed_adam", "fed_yogi", "fed_adagrad")),
         "dropout_rate": ("model", ("deeper_cnn",)),
         "alpha": ("partition", ("dirichlet",)),
     }

@@ -18,6 +18,7 @@ _BUILDERS = {
     "mime_lite": "build_mime_lite",
 }
 _CLIENT = ("client_learning_rate", "client_optimizer")
+_ADAPTIVE = {"server_beta_2": "beta_2", "server_epsilon": "epsilon"}
 _OPTIONS = dict.fromkeys(_BUILDERS, _CLIENT) | {
     "fed_prox": (*_CLIENT, "mu"),
     "fed_avgm": (*_CLIENT, "momentum"),
@@ -39,6 +40,9 @@ def compile_rounds(config: RunConfig, create_fn: CreateFn) -> runtime.Runner:
 def _options(config: RunConfig) -> dict[str, Any]:
     names = ("server_learning_rate", *_OPTIONS[config.algorithm])
     options = {name: getattr(config, name) for name in names}
+    for name, keyword in _ADAPTIVE.items():
+        if (value := getattr(config, name)) is not None:
+            options[keyword] = value
     if config.client_rate_decay is not None:
         options["client_rate_decay"] = config.client_rate_decay
     return options
