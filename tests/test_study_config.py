@@ -12,6 +12,14 @@ from fedlab.study.config import BASELINE, CHOICES, RESULT_COLUMNS, RunConfig
 from fedlab.study.plans import PLANS
 
 EVERY = [config for configs in PLANS.values() for config in configs]
+# What does something only beside another setting.
+OWNED = {
+    "mu": {"algorithm": "fed_prox"},
+    "momentum": {"algorithm": "fed_avgm"},
+    "server_beta_2": {"algorithm": "fed_yogi"},
+    "server_epsilon": {"algorithm": "fed_adagrad"},
+    "dropout_rate": {"model": "deeper_cnn"},
+}
 
 
 def test_the_baseline_is_the_article_s():
@@ -19,7 +27,8 @@ def test_the_baseline_is_the_article_s():
     assert (BASELINE.num_rounds, BASELINE.num_clients, BASELINE.sampling) == (10, 5, "first")
     assert (BASELINE.client_learning_rate, BASELINE.server_learning_rate) == (0.02, 1.0)
     assert (BASELINE.batch_size, BASELINE.num_epochs, BASELINE.shuffle) == (20, 1, False)
-    assert all(configs[0] == BASELINE for name, configs in PLANS.items() if name != "non_iid")
+    watched = dataclasses.replace(BASELINE, evaluate_every=2)
+    assert all(configs[0] == watched for name, configs in PLANS.items() if name != "non_iid")
 
 
 @pytest.mark.parametrize("name", PLANS)
@@ -59,7 +68,7 @@ def test_whatever_else_differs_has_another_key():
         "stop_at_accuracy": 0.5,
     }
     for field in dataclasses.fields(RunConfig):
-        if field.name in ("name", "group", "alpha", "mu", "momentum", "dropout_rate"):
+        if field.name in ("name", "group", "alpha", *OWNED):
             continue
         value = changes.get(field.name) or getattr(BASELINE, field.name) / 2 + 0.5
         if field.type is int:
@@ -67,9 +76,7 @@ def test_whatever_else_differs_has_another_key():
         if value == getattr(BASELINE, field.name):
             value = 0.75
         assert dataclasses.replace(BASELINE, **{field.name: value}).key != BASELINE.key, field.name
-    owned = {"mu": {"algorithm": "fed_prox"}, "momentum": {"algorithm": "fed_avgm"}}
-    owned |= {"dropout_rate": {"model": "deeper_cnn"}}
-    for name, owner in owned.items():
+    for name, owner in OWNED.items():
         without = dataclasses.replace(BASELINE, **owner)
         assert dataclasses.replace(without, **{name: 0.5}).key != without.key
     dirichlet = dataclasses.replace(BASELINE, partition="dirichlet", alpha=1)
@@ -99,6 +106,9 @@ def test_whatever_else_differs_has_another_key():
         ({"mu": 0.1}, "mu is for algorithm fed_prox. Found mu=0.1 with algorithm 'fed_avg'"),
         ({"momentum": 0.9, "algorithm": "fed_prox"}, "momentum is for algorithm fed_avgm"),
         ({"dropout_rate": 0.5}, "dropout_rate is for model deeper_cnn"),
+        ({"server_epsilon": 0.0, "algorithm": "fed_adam"}, "server_epsilon must be above 0"),
+        ({"server_beta_2": 1.0, "algorithm": "fed_adam"}, r"server_beta_2 must be in \[0, 1\)"),
+        ({"server_epsilon": 1e-7}, "server_epsilon is for algorithm fed_adam or fed_yogi"),
         ({"alpha": 0.5}, "alpha is for partition dirichlet"),
         ({"partition": "dirichlet"}, "needs alpha"),
         ({"partition": "dirichlet", "alpha": 0.0}, "alpha must be above 0. Found 0.0"),
