@@ -103,7 +103,7 @@ _SETTINGS = {
     "shards": {"partition": "shards"},
     **{
         f"Dirichlet {alpha:g}": {"partition": "dirichlet", "alpha": alpha}
-        for alpha in (100.0, 0.5, 0.05)
+        for alpha in (100.0, 0.05)
     },
 }
 _METHODS = {
@@ -114,22 +114,10 @@ _METHODS = {
     "FedYogi": {"algorithm": "fed_yogi", "server_learning_rate": 0.01},
     "Mime Lite": {"algorithm": "mime_lite", "momentum": 0.9, "client_learning_rate": 0.01},
 }
-_PARTICIPATION = {
-    "FedAvg, 5 clients": {"num_clients": 5},
-    "FedAvg, 20 clients": {"num_clients": 20},
-    "FedAvg, half drop out": {"straggler_rate": 0.5},
-}
 NON_IID = [
-    *(
-        replace(_NON_IID, name=f"{method} | {setting}", group=setting, **how, **where)
-        for setting, where in _SETTINGS.items()
-        for method, how in _METHODS.items()
-    ),
-    *(
-        replace(_NON_IID, name=f"{method} | {setting}", group=setting, **how, **_SETTINGS[setting])
-        for setting in ("writers", "shards")
-        for method, how in _PARTICIPATION.items()
-    ),
+    replace(_NON_IID, name=f"{method} | {setting}", group=setting, **how, **where)
+    for setting, where in _SETTINGS.items()
+    for method, how in _METHODS.items()
 ]
 
 _STEPS = {
