@@ -90,6 +90,10 @@ fedlab.plots.checks
 fedlab.plots.style
 fedlab.plots.data
 fedlab.plots.runs
+fedlab.plots.studies
+fedlab.plots.noniid
+fedlab.plots.privacy
+fedlab.plots.attacks
 fedlab.plots
 fedlab.diagrams
 fedlab.doctor

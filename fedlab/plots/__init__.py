@@ -4,6 +4,7 @@ Nothing here shows or saves a figure. In a notebook, end the line with ``;`` so 
 appears without the text of the returned object.
 """
 
+from fedlab.plots.attacks import audit, reconstructions, roc
 from fedlab.plots.data import (
     digits,
     digits_by_client,
@@ -11,20 +12,40 @@ from fedlab.plots.data import (
     label_histograms,
     label_mix,
 )
+from fedlab.plots.noniid import (
+    client_changes,
+    client_drift,
+    rounds_to_target,
+    settings_heatmap,
+)
+from fedlab.plots.privacy import pairwise_masks, secure_aggregation, what_arrives
 from fedlab.plots.runs import bars, client_spread, confusion_matrix, curves
+from fedlab.plots.studies import effects, ladder
 from fedlab.plots.style import COLORS, LABELS, use_style
 
 __all__ = [
     "COLORS",
     "LABELS",
+    "audit",
     "bars",
+    "client_changes",
+    "client_drift",
     "client_spread",
     "confusion_matrix",
     "curves",
     "digits",
     "digits_by_client",
+    "effects",
     "examples_per_client",
     "label_histograms",
     "label_mix",
+    "ladder",
+    "pairwise_masks",
+    "reconstructions",
+    "roc",
+    "rounds_to_target",
+    "secure_aggregation",
+    "settings_heatmap",
     "use_style",
+    "what_arrives",
 ]
