@@ -1,6 +1,7 @@
 """What is set for the whole process, before TensorFlow starts."""
 
 import atexit
+import logging
 import os
 import sys
 
@@ -11,6 +12,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 # Ray's reports on its use; read when Ray is loaded.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    """Whether a line of TensorFlow's log is for a learner: not an assertion of TFF's own graphs.
+
+    TFF's secure aggregators (0.87) make assertions without a use for what they return, and
+    TensorFlow reports each as an error with a stack trace, whenever it is collected as garbage.
+    """
+    text = record.getMessage()
+    return not ("Object was never used" in text and "/Assert/AssertGuard/" in text)
+
+
+logging.getLogger("tensorflow").addFilter(_is_worth_telling)  # TensorFlow's own, made beforehand
 
 
 @atexit.register
