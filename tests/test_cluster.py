@@ -104,7 +104,8 @@ def test_on_one_machine_it_is_quiet_on_loopback_mends_itself_and_ends(process, c
         assert len({id(one) for one in runner._clients._workers}) == 2
         family = ray_processes()
     assert len(family) > 4
-    assert processes.wait_until(lambda: all(processes.is_gone(one.pid) for one in family))
+    # Ray takes its time where the machine has other work.
+    assert processes.wait_until(lambda: all(processes.is_gone(one.pid) for one in family), 60)
     assert not ray.is_initialized()
     time.sleep(0.5)  # what Ray would print, it prints in a thread
     assert capfd.readouterr() == ("", "")

@@ -172,6 +172,7 @@ def test_the_list_shows_every_configuration(capsys):
 
 STOPPED = """
     import signal, sys
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     import studies
     from fedlab.__main__ import main
     from fedlab.study import command, execution, federation, store
