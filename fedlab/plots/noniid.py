@@ -162,7 +162,7 @@ def client_changes(
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}" if value else "0"))
     ax.grid(False, axis="x")
-    ax.legend(loc="upper left")
+    ax.legend(loc="lower right")  # where no bar is, unless all lose
     return ax
 
 

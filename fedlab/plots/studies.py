@@ -112,7 +112,8 @@ def ladder(
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.grid(False, axis="y")
-    _count_mistakes(ax)
+    drawn = np.concatenate([*rows.values(), *ceiling.values()])
+    _count_mistakes(ax, drawn.min(), drawn.max())
     if ceiling:
         ax.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
     return ax
@@ -132,7 +133,7 @@ def _draw_effect(ax: Axes, y: float, row: pd.Series, style: Mapping[str, str]) -
 def _draw_step(ax: Axes, y: float, values: Sequence[float], color: str) -> None:
     """Draws the range of the seeds and their mean, and writes that at the right of the Axes."""
     mean = float(np.mean(values))
-    ax.plot([min(values), max(values)], [y, y], color=color, lw=9, alpha=0.3)
+    ax.plot([min(values), max(values)], [y, y], color=color, lw=9, alpha=0.3, solid_capstyle="butt")
     ax.plot(mean, y, "o", color=color, ms=8)
     where = {"transform": ax.get_yaxis_transform(), "va": "center"}
     ax.text(1.02, y, f"{mean:.1%}", color=color, **where)
@@ -165,15 +166,17 @@ def _check_accuracies(name: str, values: Sequence[float]) -> None:
             raise ValueError(f"{name!r} must hold accuracies in [0, 1]. Found {value}.")
 
 
-def _count_mistakes(ax: Axes) -> None:
+def _count_mistakes(ax: Axes, lowest: float, highest: float) -> None:
     """Makes the x axis one of accuracies, by the log of the share of mistakes."""
 
     def to_place(accuracy):
         return -np.log2(np.maximum(1 - np.asarray(accuracy, float), _LEAST_ERROR))
 
-    left, right = ax.get_xlim()
-    ax.set_xscale("function", functions=(to_place, lambda place: 1 - 2.0 ** -np.asarray(place)))
-    ax.set_xlim(max(0.0, left), min(right, 1 - _LEAST_ERROR))
+    def to_accuracy(place):
+        return 1 - 2.0 ** -np.asarray(place)
+
+    ax.set_xscale("function", functions=(to_place, to_accuracy))
+    ax.set_xlim(to_accuracy(max(0, to_place(lowest) - 0.2)), to_accuracy(to_place(highest) + 0.4))
     ax.xaxis.set_major_locator(FixedLocator(_TICKS))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
