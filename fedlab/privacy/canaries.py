@@ -92,14 +92,14 @@ class CanaryRunner(Runner):
     """Runs a process, and adds in every round what canary clients would have added.
 
     A canary's update has the clip's norm, so clipping leaves it as it is, and the server adds the
-    mean: it can be added after the round. Only for plain SGD at the server with a learning rate of
-    1, and a mean over a FIXED number of clients, as in DP-FedAvg. Audits noise and sampling, not the
-    clipping. The weights' change over the whole run goes to `direction_scores`.
+    mean: it can be added after the round. Only for plain SGD at the server and a mean over a FIXED
+    number of clients, as in DP-FedAvg. Audits noise and sampling, not the clipping. The weights'
+    change over the whole run goes to `direction_scores`.
 
     Args:
         runner: What executes the rounds, from `fedlab.compile`.
         included: bool (num_canaries,), from `flip_coins`.
-        norm: Of one canary's part in the mean: clip / clients a round.
+        norm: Of one canary's part in a step: server learning rate * clip / clients a round.
         sampling_probability: Of Poisson sampling, as of every client, in (0, 1].
         seed: Seed of directions and sampling.
     """
