@@ -94,6 +94,7 @@ fedlab.plots.studies
 fedlab.plots.noniid
 fedlab.plots.privacy
 fedlab.plots.attacks
+fedlab.plots.differential_privacy
 fedlab.plots
 fedlab.diagrams
 fedlab.doctor
