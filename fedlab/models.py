@@ -1,4 +1,4 @@
-"""The article's CNN and a deeper one, as Keras models and as TFF models.
+"""The article's CNN, a deeper and a small one, as Keras models and as TFF models.
 
 Every layer has a seeded initializer of its own, so the same seed gives the same weights, bit for
 bit, whatever was built before. The last layer gives logits: the softmax is inside the loss.
@@ -70,6 +70,35 @@ def create_deeper_cnn(
             layers.Dense(128, activation="relu", kernel_initializer=_init(seed, 2)),
             Dropout(dropout_rate, seed=seed),
             layers.Dense(num_classes, kernel_initializer=_init(seed, 3)),
+        ]
+    )
+
+
+def create_small_cnn(*, num_classes: int = 10, seed: int = 0) -> tf.keras.Sequential:
+    """Returns a CNN for private training: two convolutions, 34,602 parameters.
+
+    Noise for differential privacy goes onto every parameter, while the clip bounds an update as a
+    whole: the length of the noise grows with the square root of the number of parameters. That of
+    `create_cnn` is 4.5 times as long. Strides take the place of pooling. The exact layers are
+    this course's.
+
+    Args:
+        num_classes: Number of logits.
+        seed: Seed of the initial weights.
+
+    Returns:
+        A Keras model from images float32 (b, 28, 28, 1) to logits float32 (b, num_classes).
+    """
+    layers = tf.keras.layers
+    first, second, hidden, last = (_init(seed, layer) for layer in range(4))
+    return tf.keras.Sequential(
+        [
+            layers.InputLayer(INPUT_SHAPE),
+            layers.Conv2D(16, 5, strides=2, activation="relu", kernel_initializer=first),
+            layers.Conv2D(32, 4, strides=2, activation="relu", kernel_initializer=second),
+            layers.Flatten(),
+            layers.Dense(32, activation="relu", kernel_initializer=hidden),
+            layers.Dense(num_classes, kernel_initializer=last),
         ]
     )
 

@@ -95,6 +95,7 @@ fedlab.plots.noniid
 fedlab.plots.privacy
 fedlab.plots.attacks
 fedlab.plots.differential_privacy
+fedlab.plots.ledger
 fedlab.plots
 fedlab.diagrams
 fedlab.doctor

@@ -12,7 +12,7 @@ from fedlab import models, runtime
 from fedlab.algorithms import build_evaluation, build_fed_avg
 from fedlab.preprocessing import Preprocessing
 
-CREATE_FNS = [models.create_cnn, models.create_deeper_cnn]
+CREATE_FNS = [models.create_cnn, models.create_deeper_cnn, models.create_small_cnn]
 BUILD_FNS = [models.build_model_fn, models.build_functional_model]
 every_architecture = pytest.mark.parametrize("create_fn", CREATE_FNS)
 IMAGES = tiny.create_examples(6).pixels[..., np.newaxis]
@@ -39,7 +39,11 @@ def train_in_keras(create_fn):
 
 @pytest.mark.parametrize(
     "create_fn, num_parameters",
-    [(models.create_cnn, 693_962), (models.create_deeper_cnn, 225_034)],
+    [
+        (models.create_cnn, 693_962),
+        (models.create_deeper_cnn, 225_034),
+        (models.create_small_cnn, 34_602),
+    ],
 )
 def test_number_of_parameters(create_fn, num_parameters):
     model = create_fn()

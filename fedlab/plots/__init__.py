@@ -12,6 +12,13 @@ from fedlab.plots.data import (
     label_histograms,
     label_mix,
 )
+from fedlab.plots.differential_privacy import (
+    accuracy_against_epsilon,
+    clipping,
+    noisy_means,
+    two_worlds,
+)
+from fedlab.plots.ledger import ledger
 from fedlab.plots.noniid import (
     client_changes,
     client_drift,
@@ -26,11 +33,13 @@ from fedlab.plots.style import COLORS, LABELS, use_style
 __all__ = [
     "COLORS",
     "LABELS",
+    "accuracy_against_epsilon",
     "audit",
     "bars",
     "client_changes",
     "client_drift",
     "client_spread",
+    "clipping",
     "confusion_matrix",
     "curves",
     "digits",
@@ -40,12 +49,15 @@ __all__ = [
     "label_histograms",
     "label_mix",
     "ladder",
+    "ledger",
+    "noisy_means",
     "pairwise_masks",
     "reconstructions",
     "roc",
     "rounds_to_target",
     "secure_aggregation",
     "settings_heatmap",
+    "two_worlds",
     "use_style",
     "what_arrives",
 ]
