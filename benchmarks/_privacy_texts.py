@@ -1,0 +1,133 @@
+"""What privacy_ledger.py says in words: who learns what, what was not measured again, and why."""
+
+import math
+
+import pandas as pd
+from _privacy_defences import (
+    CKKS,
+    CLIPPING,
+    DISTRIBUTED,
+    MASKS,
+    NONE,
+    SERVERS,
+    Defences,
+    noise_name,
+)
+from _privacy_world import World
+
+
+def who_learns_what(world: World) -> dict[str, str]:
+    """Returns, for each defence, what whom is shown, and who would have to collude for more."""
+    size = world.recipe.group_size
+    threshold = math.ceil(2 * size / 3)  # SecAgg's default
+    noised = {
+        noise_name(epsilon): "server: every client's clipped update; all others: the noised model"
+        for epsilon in world.recipe.epsilons
+    }
+    return {
+        NONE: "server: every client's update",
+        CLIPPING: "server: every client's clipped update",
+        **noised,
+        MASKS: f"server: the sum of {size}; one update: server + {threshold} of {size} clients",
+        CKKS: f"server and one client: the sum of {size}; one update: server + any 1 client",
+        SERVERS: f"three servers: the sum of {size}; one update: any 2 of the 3",
+        DISTRIBUTED: f"server: the noised sum; one update: server + {threshold} of {size} clients, "
+        "and then with little noise",
+    }
+
+
+def notes(world: World, defences: Defences, difference: float) -> dict[str, str]:
+    """Returns what has to be known to read a row; the first part is the same for many.
+
+    Args:
+        world: The data.
+        defences: The plans.
+        difference: From `check_same_model`.
+    """
+    first, *others = map(noise_name, world.recipe.epsilons)
+    noise, size = defences.noise_multiplier, world.recipe.group_size
+    num_clients = round(world.expected_num_clients)
+    same_model = (
+        "the model is that of the same integers summed in the clear, bit for bit in the two rounds "
+        f"that are checked, and within {difference:.0e} of FedAvg's floats: accuracy and AUC are "
+        f"those of “{NONE}”"
+    )
+    same_view = f"what is inverted is the same sum as in “{MASKS}”"
+    before_noise = f"the server sees updates before the noise, so the SSIM is that of “{CLIPPING}”"
+    return {
+        NONE: "every client counts once",
+        CLIPPING: "the norm is bounded and no noise is added: no epsilon",
+        first: f"noise multiplier {defences.plans[first].noise_multiplier:.3f}; {before_noise}",
+        **{
+            name: f"noise multiplier {defences.plans[name].noise_multiplier:.3f}; {before_noise}; "
+            f"seconds and bytes are those of “{first}”"
+            for name in others
+        },
+        MASKS: f"{same_model}; its key work grows with the square of the group",
+        CKKS: f"{same_model}; {same_view}",
+        SERVERS: f"{same_model}; {same_view}",
+        DISTRIBUTED: "tff.learning.ddp_secure_aggregator with the noise multiplier "
+        f"{noise:.3f}, in {num_clients} pieces ({size} where a group is timed or inverted); the "
+        "clip starts at 0.1 and adapts; trained with its integers summed in the clear. Epsilon is "
+        "not known: our accountant has no Skellam noise, TFF's secure sum is opened before its "
+        "modulus, the server sees the count that moves the clip, and who drops out takes noise "
+        "along. The noise holds for one sum of the whole cohort, not for sums of groups",
+    }
+
+
+_COLUMNS = {
+    "defence": "defence",
+    "accuracy": "accuracy",
+    "epsilon": "epsilon",
+    "seconds_per_round": "seconds a round",
+    "seconds_ratio": "times “none”",
+    "bytes_up_per_client": "kB up, a client",
+    "bytes_down_per_client": "kB down, a client",
+    "reconstruction_ssim": "SSIM, rebuilt",
+    "membership_auc": "AUC, members",
+    "who_learns_what": "who learns what",
+}
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """Returns the ledger as a page. In brackets: not measured again; the notes say whose it is."""
+    first = table.iloc[0]
+    lines = [_line(*_COLUMNS.values()), _line("---", *["---:"] * 8, "---")]
+    lines += [_line(*_cells(row)) for _, row in table.iterrows()]
+    explained = (
+        f"{first.num_members} of the {first.dataset}' writers, the members, train for "
+        f"{first.num_rounds} rounds from a model that was trained on public digits, and everybody "
+        f"gets the model; delta is {first.delta:.1e}. Accuracy: on the test digits of all writers. Seconds and bytes: a round "
+        f"of {first.group_size} clients, the model included. SSIM: what the server rebuilds of a "
+        f"digit of each of {first.group_size} clients; blank paper has {first.blank_ssim:.2f}. AUC: "
+        "who was a member, from the finished model, with its 95% interval; a coin has 0.50. In "
+        "brackets: not measured again. One run of one seed. Training metrics are sent in the clear "
+        "in all rows."
+    )
+    listed = [f"- {name}: {note}." for name, note in zip(table.defence, table.note, strict=True)]
+    made = "Made by `python benchmarks/privacy_ledger.py`, with the CSV file beside it."
+    parts = ["# The privacy ledger", "\n".join(lines), explained, "\n".join(listed), made]
+    return "\n\n".join(parts) + "\n"
+
+
+def _cells(row: pd.Series) -> list[str]:
+    low, high = row.membership_low, row.membership_high
+    unknown = "no bound" if math.isinf(row.epsilon) else "not known"
+    written = {
+        "defence": row.defence,
+        "accuracy": f"{row.accuracy:.2%}",
+        "epsilon": f"{row.epsilon:.2f}" if math.isfinite(row.epsilon) else unknown,
+        "seconds_per_round": f"{row.seconds_per_round:.2f}",
+        "seconds_ratio": f"{row.seconds_ratio:.1f}",
+        "bytes_up_per_client": f"{row.bytes_up_per_client / 1000:,.0f}",
+        "bytes_down_per_client": f"{row.bytes_down_per_client / 1000:,.0f}",
+        "reconstruction_ssim": f"{row.reconstruction_ssim:.2f}",
+        "membership_auc": f"{row.membership_auc:.2f} [{low:.2f}, {high:.2f}]",
+        "who_learns_what": row.who_learns_what,
+    }
+    shared = row.shared.split()
+    return [f"({text})" if name in shared else text for name, text in written.items()]
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
