@@ -30,13 +30,8 @@ def prose(notebook):
     return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
 
 
-BEING_WRITTEN = {5, 6, 7, 9}  # the README says so, too
-
-
 def test_notebooks_are_numbered_without_a_gap():
-    there = [int(path.stem[:2]) for path in NOTEBOOKS]
-    assert there == sorted(set(there) - BEING_WRITTEN)  # whoever adds one takes it off the list
-    assert set(there) | BEING_WRITTEN == set(range(max(there) + 1)) | BEING_WRITTEN
+    assert [int(path.stem[:2]) for path in NOTEBOOKS] == list(range(len(NOTEBOOKS)))
 
 
 def test_outputs_come_from_one_clean_run(notebook):

@@ -28,7 +28,11 @@ def test_the_baseline_is_the_article_s():
     assert (BASELINE.client_learning_rate, BASELINE.server_learning_rate) == (0.02, 1.0)
     assert (BASELINE.batch_size, BASELINE.num_epochs, BASELINE.shuffle) == (20, 1, False)
     watched = dataclasses.replace(BASELINE, evaluate_every=2)
-    assert all(configs[0] == watched for name, configs in PLANS.items() if name in ("improvements", "ladder"))
+    assert all(
+        configs[0] == watched
+        for name, configs in PLANS.items()
+        if name in ("improvements", "ladder")
+    )
 
 
 @pytest.mark.parametrize("name", PLANS)
