@@ -1,8 +1,9 @@
 """How long each notebook runs, kernel start and imports included: `python benchmarks/notebook_time.py`.
 
-Writes results/notebook_time.csv: seconds, the median of three runs.
+Writes results/notebook_time.csv: seconds, the median of `--runs` runs (default: three).
 """
 
+import argparse
 import os
 import statistics
 import time
@@ -15,7 +16,6 @@ import pandas as pd
 from fedlab.results import write_results
 
 ROOT = Path(__file__).resolve().parents[1]
-NUM_RUNS = 3
 
 
 def time_notebook(path: Path) -> float:
@@ -30,13 +30,16 @@ def time_notebook(path: Path) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=3)
+    num_runs = parser.parse_args().runs
     paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
     seconds = {path.stem: [] for path in paths}
-    for _ in range(NUM_RUNS):
+    for _ in range(num_runs):
         for path in paths:
             seconds[path.stem].append(time_notebook(path))
     table = pd.DataFrame(
-        {"notebook": name, "seconds": round(statistics.median(runs))}
+        {"notebook": name, "seconds": round(statistics.median(runs)), "num_runs": num_runs}
         for name, runs in seconds.items()
     )
     write_results(ROOT / "results" / "notebook_time.csv", table, seed=0)
