@@ -2,12 +2,12 @@
 
 import functools
 import statistics
-import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow_federated as tff
+from _common import time_in_turn
 from _privacy_world import World
 
 from fedlab import algorithms, models, runtime, sampling
@@ -137,14 +137,13 @@ def measure_rounds(world: World, runners: Mapping[str, runtime.Runner]) -> dict[
     """
     cohort = dict(world.cohort(sampling.fixed(world.members[: world.recipe.group_size])))
     states = {name: _start(world, runner) for name, runner in runners.items()}
-    seconds = {name: [] for name in runners}
-    for _ in range(world.recipe.num_timed):
-        for name, runner in runners.items():
-            begun = time.perf_counter()
-            runner.next(states[name], cohort)
-            seconds[name].append(time.perf_counter() - begun)
+    cases = {
+        name: functools.partial(runner.next, states[name], cohort)
+        for name, runner in runners.items()
+    }
+    seconds = time_in_turn(cases, world.recipe.num_timed)
     return {
-        name: RoundCost(statistics.median(seconds[name]), *_count_bytes(world, runner))
+        name: RoundCost(seconds[name], *_count_bytes(world, runner))
         for name, runner in runners.items()
     }
 

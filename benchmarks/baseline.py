@@ -5,15 +5,13 @@ results/baseline.csv: the accuracy on the five clients' test digits and on every
 """
 
 import os
-from pathlib import Path
 
 import pandas as pd
+from _common import ROOT, WRITER_DIGITS
 
 from fedlab import algorithms, datasets, evaluation, models, preprocessing, sampling, training
 from fedlab.results import write_results
 
-ROOT = Path(__file__).resolve().parents[1]
-WRITER_DIGITS = ROOT.parent / "shared/data/writer-digits/emnist_all.sqlite.lzma"
 SEED = 0
 
 

@@ -13,14 +13,14 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
 import pandas as pd
 import tensorflow as tf
-from round_time import BATCH_SIZE, ROOT, SEED, build_process, load, tutorial_batches
+from _common import ROOT, load, time_in_turn
+from round_time import BATCH_SIZE, SEED, build_process, tutorial_batches
 
 from fedlab import runtime
 from fedlab.preprocessing import Cohort, Preprocessing
@@ -84,16 +84,10 @@ def build_cases(num_clients: int) -> dict[str, Callable]:
     }
 
 
-def time_in_turn(cases: dict[str, Callable], num_runs: int) -> dict[str, float]:
+def time_if_equal(cases: dict[str, Callable], num_runs: int) -> dict[str, float]:
     """Returns the median seconds of each, after one round whose weights must agree."""
     check_same_bits([run().state.global_model_weights for run in cases.values()])
-    seconds = {name: [] for name in cases}
-    for _ in range(num_runs):
-        for name, run in cases.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+    return time_in_turn(cases, num_runs)
 
 
 def check_same_bits(weights: list) -> None:
@@ -131,9 +125,9 @@ def main() -> None:
     args = parser.parse_args()
     cases = build_cases(args.num_clients)
     if args.only_local:
-        print(*time_in_turn({AS_IT_IS: cases[AS_IT_IS]}, args.num_runs).values())
+        print(*time_if_equal({AS_IT_IS: cases[AS_IT_IS]}, args.num_runs).values())
         return
-    seconds = time_in_turn(cases, args.num_runs)
+    seconds = time_if_equal(cases, args.num_runs)
     seconds[THREADS] = seconds[AS_IT_IS] * time_threads(args.num_clients, args.num_runs)
     rows = pd.DataFrame({"variant": seconds.keys(), "seconds": seconds.values()})
     rows["ratio_to_local"] = rows.seconds / seconds[AS_IT_IS]

@@ -17,7 +17,6 @@ import re
 import statistics
 import subprocess
 import time
-from pathlib import Path
 
 # Before Ray is imported: the nodes' addresses stay on loopback, and nobody is told of the use.
 os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -26,14 +25,13 @@ import numpy as np
 import pandas as pd
 import psutil
 import tensorflow as tf
+from _common import ROOT, load
 from ray.cluster_utils import Cluster
 
-from fedlab import algorithms, datasets, models, runtime
+from fedlab import algorithms, models, runtime
 from fedlab.preprocessing import Cohort, Preprocessing
 from fedlab.results import write_results
 
-ROOT = Path(__file__).resolve().parents[1]
-WRITER_DIGITS = ROOT.parent / "shared/data/writer-digits/emnist_all.sqlite.lzma"
 NUM_NODES, WORKERS_PER_NODE = 2, (1, 2)
 COHORT_SIZES = {20: 7, 200: 3}  # number of clients: number of rounds
 IDLE_SECONDS = 5
@@ -46,12 +44,6 @@ NODE_OPTIONS = {
     "no_monitor": True,
     "object_store_memory": 300 * 2**20,
 }
-
-
-def load() -> tuple[str, datasets.MemoryClientData]:
-    if WRITER_DIGITS.exists():
-        return "writer digits", datasets.load_sqlite(WRITER_DIGITS)[0]
-    return "digits", datasets.load("digits")[0]
 
 
 def nodes_by_process() -> dict[int, int]:
@@ -172,7 +164,7 @@ def build_check(process):
 
 
 def main() -> None:
-    dataset, train = load()
+    dataset, train, _ = load()
     process = algorithms.build_fed_avg(models.build_functional_model())
     check = build_check(process)
     rows = [

@@ -12,10 +12,9 @@ from pathlib import Path
 import nbclient
 import nbformat
 import pandas as pd
+from _common import ROOT
 
 from fedlab.results import write_results
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def time_notebook(path: Path) -> float:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _common import ROOT, WRITER_DIGITS
 from _privacy_start import pretrain
 
 from fedlab import algorithms, models, runtime
@@ -35,8 +36,6 @@ from fedlab.study import central, federation
 from fedlab.study.config import RunConfig
 from fedlab.training import run_rounds
 
-ROOT = Path(__file__).resolve().parents[1]
-WRITER_DIGITS = ROOT.parent / "shared/data/writer-digits/emnist_all.sqlite.lzma"
 EPSILONS = (1.0, 2.0, 4.0, 8.0)
 SEEDS = (0, 1, 2)
 CLIP, NO_CLIP = 0.5, 1e6

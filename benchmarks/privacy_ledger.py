@@ -25,9 +25,9 @@ import dataclasses
 import math
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import pandas as pd
+from _common import ROOT, WRITER_DIGITS
 from _privacy_attacks import Crowd, attack_membership, train_references
 from _privacy_defences import (
     CKKS,
@@ -49,8 +49,6 @@ from fedlab.privacy import accounting
 from fedlab.results import write_results
 from fedlab.runtime import Runner
 
-ROOT = Path(__file__).resolve().parents[1]
-WRITER_DIGITS = ROOT.parent / "shared/data/writer-digits/emnist_all.sqlite.lzma"
 RECIPE = Recipe(
     num_rounds=30,
     participation=1.0,

@@ -13,7 +13,6 @@ Writes results/round_time.csv and results/round_time.png. About 10 minutes on 2 
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -25,15 +24,14 @@ import pandas as pd
 import psutil
 import tensorflow as tf
 import tensorflow_federated as tff
+from _common import ROOT, WRITER_DIGITS, load, time_in_turn
 from _round_time_plot import plot_round_time
 
-from fedlab import algorithms, datasets, files, models, runtime
+from fedlab import algorithms, files, models, runtime
 from fedlab.datasets import client_data, emnist, fetch
 from fedlab.preprocessing import Cohort, Preprocessing, to_batch
 from fedlab.results import write_results
 
-ROOT = Path(__file__).resolve().parents[1]
-WRITER_DIGITS = ROOT.parent / "shared/data/writer-digits/emnist_all.sqlite.lzma"
 LEARNING_RATE, BATCH_SIZE = 0.02, 20
 COHORT_SIZES = {5: 15, 20: 11, 100: 7, 300: 3}  # number of clients: number of runs
 SEED = 0
@@ -46,17 +44,14 @@ TUTORIAL, TUNED, LOCAL, FLOOR = (
 LAZY = "local, batches made in the round"
 
 
-def load() -> tuple[str, datasets.MemoryClientData, tff.simulation.datasets.ClientData]:
-    """Returns the training data, and the same by TFF's own loader, which reads the file each time."""
+def load_by_tff(train) -> tff.simulation.datasets.ClientData:
+    """Returns the training data by TFF's own loader, which reads the file each time."""
     if not WRITER_DIGITS.exists():
-        train, _ = datasets.load("digits")
-        return "digits", train, train
-    train, _ = datasets.load_sqlite(WRITER_DIGITS)
+        return train
     path = fetch.unpack_to_cache(WRITER_DIGITS, files.cache_dir(), check_fn=emnist.check_sqlite)
-    by_tff = tff.simulation.datasets.load_and_parse_sql_client_data(
+    return tff.simulation.datasets.load_and_parse_sql_client_data(
         str(path), client_data.ELEMENT_SPEC, "digits_only_train"
     )
-    return "writer digits", train, by_tff
 
 
 def tutorial_batches(train, client_ids) -> list[tf.data.Dataset]:
@@ -142,13 +137,7 @@ def measure_rounds(train, by_tff) -> list[dict]:
             break
         cases = create_cases(num_clients)
         check_equal(*(cases[name]().state for name in (LOCAL, TUNED, TUTORIAL)))
-        seconds = {name: [] for name in cases}
-        for _ in range(num_runs):
-            for name, run in cases.items():
-                start = time.perf_counter()
-                run()
-                seconds[name].append(time.perf_counter() - start)
-        medians = {name: statistics.median(values) for name, values in seconds.items()}
+        medians = time_in_turn(cases, num_runs)
         rows += [
             {
                 "measure": "round",
@@ -189,13 +178,14 @@ def time_first_round(variant: str, num_clients: int) -> dict:
     """Seconds from Python's start, imports included, and from the built process, to a round's end."""
     cohort = load_cohort(num_clients)
     process = build_process() if variant == LOCAL else build_tutorial_process()
+    by_tff = load_by_tff(cohort.client_data)
     built = time.perf_counter()
     if variant == LOCAL:
         runner = runtime.compile(process)
         runner.next(runner.initialize(), cohort)
     else:
         os.environ.pop("TF_NUM_INTRAOP_THREADS")
-        process.next(process.initialize(), tutorial_batches(load()[2], list(cohort)))
+        process.next(process.initialize(), tutorial_batches(by_tff, list(cohort)))
     after_build = time.perf_counter() - built
     since_start = time.time() - psutil.Process().create_time()
     end_children()
@@ -260,8 +250,8 @@ def main() -> None:
         measure, variant, num_clients = args.measure
         args.to.write_text(json.dumps(MEASURES[measure](variant, int(num_clients))))
         return
-    dataset, train, by_tff = load()
-    rows = measure_rounds(train, by_tff)
+    dataset, train, _ = load()
+    rows = measure_rounds(train, load_by_tff(train))
     end_children()
     apart = [("first round", variant, 5) for _ in range(3) for variant in (LOCAL, TUTORIAL)]
     apart += [("memory", LOCAL, size) for size in sorted({row["num_clients"] for row in rows})]

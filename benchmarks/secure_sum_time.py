@@ -8,25 +8,20 @@ without training, with all clients and with 30% gone before they send; its sum i
 Writes results/secure_sum_time.csv. About 3 minutes on 2 cores.
 """
 
-import functools
 import os
-import statistics
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import tensorflow_federated as tff
+from _common import ROOT, load, time_in_turn
 
-from fedlab import algorithms, datasets, models, runtime
+from fedlab import algorithms, models, runtime
 from fedlab.preprocessing import Cohort, Preprocessing
 from fedlab.privacy.secagg import SecAgg
 from fedlab.privacy.secure_sum import IntegerSpec
 from fedlab.results import write_results
 
-ROOT = Path(__file__).resolve().parents[1]
-WRITER_DIGITS = ROOT.parent / "shared/data/writer-digits/emnist_all.sqlite.lzma"
 CASES = [("plain", 10), ("ckks", 10), ("plain", 20), ("secagg", 20), ("shares", 20)]
 NUM_RUNS = 3
 NUM_PARAMETERS, MAX_VALUE = 693_962, 2**32 - 1
@@ -34,15 +29,8 @@ NUM_CLIENTS, NUM_GONE = 20, 6
 SEED = 0
 
 
-def load() -> tuple[str, datasets.MemoryClientData]:
-    """Returns the name of the data, and the training digits."""
-    if WRITER_DIGITS.exists():
-        return "writer digits", datasets.load_sqlite(WRITER_DIGITS)[0]
-    return "digits", datasets.load("digits")[0]
-
-
-def build_round(train, secure_sum: str, num_clients: int) -> Callable[[], float]:
-    """Returns a function that runs one round with the first clients and returns its seconds."""
+def build_round(train, secure_sum: str, num_clients: int) -> Callable[[], object]:
+    """Returns a function that runs one round with the first clients."""
     process = algorithms.build_fed_avg(
         models.build_functional_model(),
         weighted=False,
@@ -51,49 +39,41 @@ def build_round(train, secure_sum: str, num_clients: int) -> Callable[[], float]
     runner = runtime.compile(process, secure_sum=secure_sum)
     state = runner.initialize()
     cohort = Cohort(train, train.client_ids[:num_clients], Preprocessing(), 1)
-
-    def time_round() -> float:
-        begun = time.perf_counter()
-        runner.next(state, cohort)
-        return time.perf_counter() - begun
-
-    return time_round
+    return lambda: runner.next(state, cohort)
 
 
-def time_protocol(num_gone: int) -> float:
-    """Returns the seconds of the protocol alone, without drawing the vectors."""
+def build_protocol(num_gone: int) -> Callable[[], None]:
+    """Returns a function that runs the protocol alone: no training, the vectors drawn before."""
     rng = np.random.default_rng(SEED)
     spec = IntegerSpec((NUM_PARAMETERS,), np.dtype(np.int64), MAX_VALUE)
     vectors = {
         f"client {k}": rng.integers(0, MAX_VALUE, NUM_PARAMETERS) for k in range(NUM_CLIENTS)
     }
-    begun = time.perf_counter()
-    secure_round = SecAgg().begin_round(list(vectors), [spec])
     left = list(vectors)[num_gone:]
-    for name in left:
-        secure_round.add(name, [vectors[name]])
-    (found,) = secure_round.finish()
-    seconds = time.perf_counter() - begun
-    if not np.array_equal(found, np.sum([vectors[name] for name in left], axis=0)):
-        raise RuntimeError("The secure sum is not the sum.")
-    return seconds
+    expected = np.sum([vectors[name] for name in left], axis=0)
+
+    def run() -> None:
+        secure_round = SecAgg().begin_round(list(vectors), [spec])
+        for name in left:
+            secure_round.add(name, [vectors[name]])
+        (found,) = secure_round.finish()
+        if not np.array_equal(found, expected):
+            raise RuntimeError("The secure sum is not the sum.")
+
+    return run
 
 
 def main() -> None:
-    name, train = load()
+    name, train, _ = load()
     cases = {case: build_round(train, *case) for case in CASES}
     for gone in (0, NUM_GONE):
         case = f"secagg, no training, {gone} gone", NUM_CLIENTS
-        cases[case] = functools.partial(time_protocol, gone)
-    seconds = {case: [] for case in cases}
-    for turn in range(NUM_RUNS + 1):
-        for case, time_case in cases.items():
-            taken = time_case()
-            if turn:  # the first turn loads and traces
-                seconds[case].append(taken)
+        cases[case] = build_protocol(gone)
+    for run in cases.values():
+        run()
     rows = [
-        {"dataset": name, "sum": kind, "num_clients": size, "seconds": statistics.median(found)}
-        for (kind, size), found in seconds.items()
+        {"dataset": name, "sum": kind, "num_clients": size, "seconds": seconds}
+        for (kind, size), seconds in time_in_turn(cases, NUM_RUNS).items()
     ]
     table = pd.DataFrame(rows)
     plain = table[table["sum"] == "plain"].set_index("num_clients").seconds
