@@ -35,13 +35,16 @@ NUM_PROCESSES = 3  # of each number of threads
 
 @contextlib.contextmanager
 def without_onednn_pooling() -> Iterator[None]:
-    with mock.patch.object(graphs.rewrites, "use_onednn_pooling"):
+    with mock.patch.object(graphs.rewrites, "has_onednn_pooling", return_value=False):
         yield
 
 
 @contextlib.contextmanager
 def with_tuned_datasets() -> Iterator[None]:
-    with mock.patch.object(graphs, "_read_as_it_is", lambda arg: arg):
+    with (
+        mock.patch.object(graphs, "_read_as_it_is", lambda arg: arg),
+        mock.patch.object(graphs.disk_cache, "remember", lambda create, *key: create()),
+    ):
         yield
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ _DAY_SECONDS = 86_400
 
 
 def cache_dir() -> Path:
-    """Returns the folder that fedlab keeps downloads and TFF's worker in: `~/.cache/fedlab`."""
+    """Returns the folder of downloads, TFF's worker and what is compiled: `~/.cache/fedlab`."""
     try:
         from platformdirs import user_cache_dir  # here: the doctor runs where it is missing, too
     except ImportError:
@@ -36,6 +37,14 @@ def write_text(target: Path, text: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with written_beside(target) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def is_ours(path: Path) -> bool:
+    """Returns whether the file is there, belongs to this user, and nobody else may change it."""
+    if not path.exists():
+        return False
+    status = path.stat()
+    return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def remove_abandoned(folder: Path, *patterns: str) -> None:

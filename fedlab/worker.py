@@ -13,7 +13,6 @@ import importlib.util
 import mmap
 import os
 import shutil
-import stat
 import subprocess
 import tempfile
 import threading
@@ -139,7 +138,7 @@ def _private_worker(session_folder: str) -> str:
         folder = files.cache_dir()
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / name
-        if not _is_ours(target):
+        if not files.is_ours(target):
             _copy_worker(source, target)
         with contextlib.suppress(OSError):  # a folder that can only be read will do, too
             os.utime(target)  # in use
@@ -152,14 +151,6 @@ def _private_worker(session_folder: str) -> str:
 
 def _tff_version() -> str:
     return importlib.metadata.version("tensorflow-federated")
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether the file is there, ours, and nobody else may change it."""
-    if not path.exists():
-        return False
-    status = path.stat()
-    return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _copy_worker(source: Path, target: Path) -> None:

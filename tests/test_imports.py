@@ -52,6 +52,8 @@ fedlab.privacy.encryption
 fedlab.privacy.shares
 fedlab.worker
 fedlab.runtime
+fedlab.runtime.disk_cache
+fedlab.runtime.functions
 fedlab.runtime.rewrites
 fedlab.runtime.graphs
 fedlab.runtime.clients

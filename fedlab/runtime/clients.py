@@ -59,6 +59,9 @@ class ClientLoop:
         moduli: What the last integers of `work`'s results are summed modulo.
         num_workers: Clients at a time. Default: one a core. A `work` that draws from a stream of
             random numbers gets one worker, for its numbers depend on the order.
+
+    Attributes:
+        functions: All that a round calls.
     """
 
     def __init__(
@@ -73,11 +76,11 @@ class ClientLoop:
         self.num_workers = 1 if work.draws_from_a_stream else num_workers
         num_loaded = self.num_workers if work.has_state else 1  # each has variables of its own
         loaded = [work.load(check_finite=True) for _ in range(num_loaded)]
+        self._zero, self._accumulate = zero.load(), accumulate.load()
+        self.functions = [*loaded, self._accumulate, self._zero]
         self._work_fns: queue.SimpleQueue[FlatFn] = queue.SimpleQueue()
         for worker in range(self.num_workers):
             self._work_fns.put(loaded[worker % len(loaded)])
-        self._zero = zero.load()
-        self._accumulate = accumulate.load()
         self._num_sums = len(zero.outputs)
         self._moduli = tuple(moduli)
         self._pool = concurrent.futures.ThreadPoolExecutor(self.num_workers, "fedlab-client")

@@ -10,8 +10,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 from google.protobuf.internal import api_implementation
+from tensorflow_federated.proto.v0 import computation_pb2
 
 from fedlab.privacy.secure_sum import IntegerSpec
+from fedlab.runtime import disk_cache
 from fedlab.runtime.graphs import FlatFn, Graph
 
 # Only what puts the functions of a graph into one: `Graph` reads and changes single nodes. All else
@@ -27,6 +29,9 @@ for _name in """
     implementation_selector pin_to_host_optimization
 """.split():
     setattr(_REWRITE, _name, _REWRITE.OFF)
+
+_PIECES = ["prepare", "work", "zero", "accumulate", "merge", "report", "update"]
+_CONSTANTS = ["secure_sum_bitwidth", "secure_sum_max_input", "secure_modular_sum_modulus"]
 
 
 class NoFormError(ValueError):
@@ -52,9 +57,16 @@ class Piece:
         Raises:
             NoFormError: It is not.
         """
+        # The computation's own type knows the Python containers, which a message forgets.
         proto = tff.framework.serialize_computation(computation)
+        return cls._from_proto(proto, computation.type_signature)
+
+    @classmethod
+    def _from_proto(
+        cls, proto: computation_pb2.Computation, type_signature: tff.FunctionType
+    ) -> "Piece":
         if proto.WhichOneof("computation") != "tensorflow":
-            raise NoFormError(f"This is not plain TensorFlow: {computation.type_signature}.")
+            raise NoFormError(f"This is not plain TensorFlow: {type_signature}.")
         found = proto.tensorflow
         graph_def = tf.compat.v1.GraphDef()
         found.graph_def.Unpack(graph_def)
@@ -64,7 +76,7 @@ class Piece:
             tuple(_tensor_names(found.result)),
             found.initialize_op,
         )
-        return cls(computation.type_signature, graph)
+        return cls(type_signature, graph)
 
     def load(self, *, check_finite: bool = False) -> FlatFn:
         """Returns the piece as a function of flat tensors; see `Graph.load`."""
@@ -154,25 +166,78 @@ def cut(computation) -> Form:
         NoFormError: TFF's compiler cannot cut it.
     """
     computation = getattr(computation, "next", computation)
-    try:
-        form = tff.backends.mapreduce.get_map_reduce_form_for_computation(
-            computation, grappler_config=_OPTIMIZE
-        )
-    except Exception as error:  # the compiler has many, some of no common kind
-        raise NoFormError(f"{type(error).__name__}: {error}") from error
-    names = ("prepare", "work", "zero", "accumulate", "merge", "report", "update")
-    pieces = {name: Piece.from_computation(getattr(form, name)) for name in names}
-    # The compiler forgets the Python containers of the result.
-    parameter, result = form.update.type_signature.parameter, computation.type_signature.result
-    pieces["update"] = dataclasses.replace(
-        pieces["update"], type_signature=tff.FunctionType(parameter, result)
-    )
-    bitwidths, max_inputs, moduli = (
-        _constants(getattr(form, f"secure_{name}"))
-        for name in ("sum_bitwidth", "sum_max_input", "modular_sum_modulus")
-    )
+    pieces = _remember_pieces("form", computation, _PIECES + _CONSTANTS, _cut)
+    constants = [_read_constants(pieces.pop(name)) for name in _CONSTANTS]
+    pieces["update"] = _typed_as_result(pieces["update"], computation)
+    bitwidths, max_inputs, moduli = constants
     max_values = *(2**bits - 1 for bits in bitwidths), *max_inputs, *(m - 1 for m in moduli)
     return Form(**pieces, max_values=max_values, moduli=moduli)
+
+
+def cut_initialize(initialize: tff.Computation) -> Piece:
+    """Returns the function that makes the server's first state.
+
+    Raises:
+        NoFormError: TFF's compiler cannot make it.
+    """
+    found = _remember_pieces("state", initialize, ["initialize"], _cut_initialize)
+    return _typed_as_result(found["initialize"], initialize)
+
+
+def _cut(computation: tff.Computation) -> list[tff.Computation]:
+    form = tff.backends.mapreduce.get_map_reduce_form_for_computation(
+        computation, grappler_config=_OPTIMIZE
+    )
+    return [getattr(form, name) for name in _PIECES + _CONSTANTS]
+
+
+def _cut_initialize(initialize: tff.Computation) -> list[tff.Computation]:
+    return [
+        tff.backends.mapreduce.get_state_initialization_computation(
+            initialize, grappler_config=_OPTIMIZE
+        )
+    ]
+
+
+def _remember_pieces(kind: str, computation: tff.Computation, names, cut_fn) -> dict[str, Piece]:
+    """Lets TFF's compiler cut, unless it has cut the same computation in some session before."""
+
+    def create() -> bytes:
+        try:
+            found = cut_fn(computation)
+        except Exception as error:  # the compiler has many, some of no common kind
+            raise NoFormError(f"{type(error).__name__}: {error}") from error
+        elements = [
+            computation_pb2.Struct.Element(
+                name=name, value=tff.framework.serialize_computation(one)
+            )
+            for name, one in zip(names, found, strict=True)
+        ]
+        struct = computation_pb2.Struct(element=elements)
+        return struct.SerializeToString(deterministic=True)
+
+    proto = tff.framework.serialize_computation(computation)
+    key = [tff.__version__.encode(), proto.SerializeToString(deterministic=True)]
+    struct = computation_pb2.Struct.FromString(disk_cache.remember(create, kind, *key))
+    return {
+        one.name: Piece._from_proto(
+            one.value, tff.framework.deserialize_computation(one.value).type_signature
+        )
+        for one in struct.element
+    }
+
+
+def _typed_as_result(piece: Piece, computation: tff.Computation) -> Piece:
+    """The compiler forgets the Python containers of the result."""
+    result = computation.type_signature.result
+    if isinstance(result, tff.FederatedType):
+        result = result.member
+    typed = tff.FunctionType(piece.type_signature.parameter, result)
+    return dataclasses.replace(piece, type_signature=typed)
+
+
+def _read_constants(piece: Piece) -> tuple[int, ...]:
+    return tuple(int(one) for one in piece.load()()) if piece.graph.outputs else ()
 
 
 @contextlib.contextmanager
@@ -190,28 +255,6 @@ def oversize_messages() -> Iterator[None]:
         yield
     finally:
         allow(False)
-
-
-def _constants(computation: tff.Computation) -> tuple[int, ...]:
-    piece = Piece.from_computation(computation)
-    return tuple(int(one) for one in piece.load()()) if piece.graph.outputs else ()
-
-
-def cut_initialize(initialize: tff.Computation) -> Piece:
-    """Returns the function that makes the server's first state.
-
-    Raises:
-        NoFormError: TFF's compiler cannot make it.
-    """
-    try:
-        found = tff.backends.mapreduce.get_state_initialization_computation(
-            initialize, grappler_config=_OPTIMIZE
-        )
-    except Exception as error:  # the compiler has many, some of no common kind
-        raise NoFormError(f"{type(error).__name__}: {error}") from error
-    piece = Piece.from_computation(found)
-    typed = tff.FunctionType(None, initialize.type_signature.result.member)
-    return dataclasses.replace(piece, type_signature=typed)
 
 
 def flatten(value, type_spec: tff.Type) -> list[Any]:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 import tensorflow as tf
 
 # Not among TensorFlow's public names (2.15).
-from tensorflow.core.framework import dataset_options_pb2
-from tensorflow.python.eager import cancellation, context, execute
+from tensorflow.core.framework import dataset_options_pb2, function_pb2
 
-from fedlab.runtime import rewrites
+from fedlab.runtime import disk_cache, rewrites
+from fedlab.runtime.functions import LoadedFunction
 
 # Takes and returns flat lists of tensors. `manager=`, a `cancellation.CancellationManager`, ends the
 # call from another thread, with an error.
@@ -56,18 +56,39 @@ class Graph:
         return any({"seed", "seed2"} <= set(node.attr) for node in _all_nodes(graph_def))
 
     def load(self, *, check_finite: bool = False) -> FlatFn:
-        """Returns the graph as a function of flat tensors, traced and ready.
+        """Returns the graph as a function of flat tensors, in TensorFlow's table.
 
-        Each function that is loaded has variables of its own.
+        Each that is loaded has variables and streams of random numbers of its own.
 
         Args:
             check_finite: Whether to append one result: bool (), whether all floats among the
                 results are finite, and nothing was replaced because it was not. (TFF's clients set
                 an update that is not finite to zero; their own check is read here.)
         """
+        found = disk_cache.remember(
+            lambda: self._trace(check_finite), "function", *self._identity(check_finite)
+        )
+        library = tf.compat.v1.GraphDef(library=function_pb2.FunctionDefLibrary.FromString(found))
+        suffix = f"_{next(_NUMBERS)}"
+        _rename_functions(library, suffix)
+        _rename_resources(library, suffix)
+        if not self.has_state:
+            return LoadedFunction(library.library.function)
+        run, initialize, *called = library.library.function
+        return _RunAnew(LoadedFunction([run, *called]), LoadedFunction([initialize, *called]))
+
+    def _identity(self, check_finite: bool) -> Iterator[bytes]:
+        yield self.graph_def
+        rewritten = rewrites.has_onednn_pooling()
+        yield repr((self.inputs, self.outputs, self.init_op, check_finite, rewritten)).encode()
+
+    def _trace(self, check_finite: bool) -> bytes:
+        """Returns a `FunctionDefLibrary`: the function, one that initializes if need be, and others."""
         graph_def = tf.compat.v1.GraphDef.FromString(self.graph_def)
-        digest = hashlib.sha256(self.graph_def).hexdigest()[:16]
-        suffix = f"_{digest}_{next(_NUMBERS) if self.has_state else 0}"
+        hashed = hashlib.sha256()
+        for part in self._identity(check_finite):
+            hashed.update(part)
+        suffix = f"_{hashed.hexdigest()[:32]}"
         # Two graphs may define different functions under one name, and TensorFlow has one table.
         _rename_functions(graph_def, suffix)
         _rename_resources(graph_def, suffix)
@@ -83,23 +104,26 @@ class Graph:
                 results = [*results, _all_finite(results, found[len(self.outputs) :])]
             return results
 
-        # Not `tf.function`: its shape inference does not take every loop that TFF's optimizer
-        # leaves ("Missing src context").
-        run = _make_cancelable(tf.compat.v1.wrap_function(call, self._signature(graph_def)))
-        if not self.has_state:
-            return run
-
         def initialize():
             with tf.control_dependencies(_import(graph_def, [self.init_op], {})):
                 return tf.constant(True)
 
-        run_initialize = tf.compat.v1.wrap_function(initialize, [])
-
-        def run_anew(*args, manager=None):
-            run_initialize()
-            return run(*args, manager=manager)
-
-        return run_anew
+        # Not `tf.function`: its shape inference does not take every loop that TFF's optimizer
+        # leaves ("Missing src context").
+        traced = {"run": tf.compat.v1.wrap_function(call, self._signature(graph_def))}
+        if self.has_state:
+            traced["initialize"] = tf.compat.v1.wrap_function(initialize, [])
+        library = function_pb2.FunctionDefLibrary()
+        for name, function in traced.items():
+            library.function.add().CopyFrom(function.function_def)
+            library.function[-1].signature.name = f"fedlab_{name}{suffix}"
+        called = {
+            one.signature.name: one
+            for function in traced.values()
+            for one in function.graph.as_graph_def().library.function
+        }
+        library.function.extend(called.values())
+        return library.SerializeToString(deterministic=True)
 
     def _signature(self, graph_def) -> list[tf.TensorSpec]:
         nodes = {node.name: node for node in graph_def.node}
@@ -107,25 +131,19 @@ class Graph:
         return [tf.TensorSpec(one["shape"].shape, one["dtype"].type) for one in placeholders]
 
 
-def _make_cancelable(function) -> FlatFn:
-    """Lets each call have a manager of its own.
+class _RunAnew:
+    """A function whose variables are set before each call."""
 
-    TensorFlow's `CancellationManagerContext` is one for all threads, and a call that fails cancels
-    its manager, and with it all others.
-    """
+    def __init__(self, run: LoadedFunction, initialize: LoadedFunction):
+        self._run, self._initialize = run, initialize
 
-    def run(*args, manager: cancellation.CancellationManager | None = None):
-        if manager is None:
-            return function(*args)
-        current = context.context()
-        attrs = [part for item in current.function_call_options.as_attrs().items() for part in item]
-        inputs = [tf.convert_to_tensor(arg) for arg in args]
-        name, num_outputs = function.name, len(function.outputs)
-        return execute.execute_with_cancellation(
-            name, num_outputs, inputs, tuple(attrs), current, manager
-        )
+    def __call__(self, *args, manager=None) -> Sequence[tf.Tensor]:
+        self._initialize()
+        return self._run(*args, manager=manager)
 
-    return run
+    def get_ready(self) -> None:
+        self._initialize.get_ready()
+        self._run.get_ready()
 
 
 def _import(graph_def, fetches: Sequence[str], feeds: dict[str, tf.Tensor]) -> list:

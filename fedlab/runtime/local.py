@@ -7,6 +7,7 @@ import tensorflow_federated as tff
 from fedlab.privacy.secure_sum import SecureSum
 from fedlab.runtime.clients import Client, ClientError, ClientLoop, Tensors
 from fedlab.runtime.forms import Form, Piece, cut, cut_initialize, flatten, pack
+from fedlab.runtime.functions import get_ready_aside
 from fedlab.runtime.runner import Cohort, Runner, check_nobody, name_clients
 
 # (cohort, what is broadcast, drop) -> (sum of the updates, secure sums, who was left out and why).
@@ -19,6 +20,9 @@ class Round:
     Args:
         form: The round's pieces.
         run_clients: Runs `work` for a cohort and adds up.
+
+    Attributes:
+        functions: All that the server calls.
     """
 
     def __init__(self, form: Form, run_clients: RunClientsFn):
@@ -27,6 +31,7 @@ class Round:
         self._prepare = form.prepare.load(check_finite=True)
         self._report = form.report.load()
         self._update = form.update.load()
+        self.functions = [self._update, self._prepare, self._report]
         self._sums_securely = len(form.work.graph.outputs) > len(form.zero.graph.outputs)
         self._run_clients = run_clients
 
@@ -70,7 +75,7 @@ class LocalClients:
         self._client_type = form.work.type_signature.parameter[0]
         graphs = (piece.graph for piece in (form.work, form.zero, form.accumulate))
         self._loop = ClientLoop(*graphs, moduli=form.moduli, num_workers=num_workers)
-        self.close = self._loop.close
+        self.close, self.functions = self._loop.close, self._loop.functions
 
     def __call__(self, cohort: Cohort, broadcast: Tensors, drop: bool):
         names = name_clients(cohort)
@@ -117,6 +122,8 @@ class FormRunner(Runner):
         form = cut(process)
         self._clients = create_clients_fn(form)
         self._round = Round(form, self._clients)
+        # The clients' functions are the largest. On a cluster they are the workers'.
+        get_ready_aside([*getattr(self._clients, "functions", ()), *self._round.functions])
         self._drop = drop
         self._pieces: dict[int, Callable] = {}
 

@@ -6,6 +6,8 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from fedlab.runtime import disk_cache
+
 # What TensorFlow's own oneDNN pass writes into a graph for the kernels that stand for standard ones.
 _ONEDNN_LABEL = b"MklNameChangeOp"
 
@@ -20,7 +22,7 @@ def use_onednn_pooling(graph_def) -> None:
     Args:
         graph_def: Changed in place. Only its nodes, not its functions: TFF's graphs have none.
     """
-    if any(node.op == "MaxPoolGrad" for node in graph_def.node) and _has_onednn_pooling():
+    if any(node.op == "MaxPoolGrad" for node in graph_def.node) and has_onednn_pooling():
         _rewrite_pooling(graph_def)
 
 
@@ -49,8 +51,12 @@ def _is_float_pooling(node) -> bool:
 
 
 @functools.lru_cache(maxsize=1)
-def _has_onednn_pooling() -> bool:
-    """Whether this TensorFlow has these kernels, and they give what the standard ones give."""
+def has_onednn_pooling() -> bool:
+    """Returns whether TensorFlow has these kernels, and they give what the standard ones give."""
+    return disk_cache.remember(lambda: bytes([_try_onednn_pooling()]), "pooling") == b"\1"
+
+
+def _try_onednn_pooling() -> bool:
     if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":  # whoever switched it off means it
         return False
     shape = (2, 6, 6, 3)

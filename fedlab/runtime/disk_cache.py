@@ -1,0 +1,102 @@
+"""What takes long to make and is the same in each session, kept in the user's cache folder."""
+
+import contextlib
+import functools
+import hashlib
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+
+from fedlab import files
+
+FOLDER = "compiled"
+MAX_BYTES = 64 * 2**20  # of all files; a round of the article's CNN takes half a megabyte
+_MAX_FILE_BYTES = 8 * 2**20  # what is larger is mostly weights
+_DIGEST_BYTES = hashlib.sha256().digest_size
+# They choose TensorFlow's kernels, and so what its graphs may be rewritten to.
+_SETTINGS = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+
+
+def remember(create: Callable[[], bytes], kind: str, *key: bytes) -> bytes:
+    """Returns what `create` returns, from disk if it was made before.
+
+    What is stored counts for this version of TensorFlow and of this package, on this processor.
+    Files that are damaged, or that others may write, do not count. A folder that cannot be written
+    makes things slower, no more.
+
+    Args:
+        create: Makes it. Its errors are raised, and not kept.
+        kind: What it is.
+        *key: All that it depends on, besides.
+    """
+    folder = files.cache_dir() / FOLDER
+    path = folder / f"{kind}-{_digest(_surroundings(), *key).hex()[:32]}"
+    found = _read(path)
+    if found is None:
+        found = create()
+        if len(found) <= _MAX_FILE_BYTES:
+            with contextlib.suppress(OSError):
+                _write(path, found)
+                _remove_oldest(folder)
+    return found
+
+
+def _digest(*parts: bytes) -> bytes:
+    hashed = hashlib.sha256()
+    for part in parts:
+        hashed.update(len(part).to_bytes(8, "big"))
+        hashed.update(part)
+    return hashed.digest()
+
+
+def _read(path: Path) -> bytes | None:
+    with contextlib.suppress(OSError):
+        if files.is_ours(path):
+            content = path.read_bytes()
+            digest, found = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+            if digest == _digest(found):
+                os.utime(path)  # in use
+                return found
+    return None
+
+
+def _write(path: Path, found: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (
+        files.written_beside(path) as part,
+        open(part, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file,
+    ):
+        file.write(_digest(found) + found)
+
+
+def _remove_oldest(folder: Path) -> None:
+    """Keeps the folder within its size. Other processes may be at it, too."""
+    files.remove_abandoned(folder, "*.part-*")
+    kept = 0
+    with os.scandir(folder) as entries:
+        found = [(entry.stat(), entry.path) for entry in entries]
+    for status, path in sorted(found, key=lambda one: -one[0].st_mtime):
+        kept += status.st_size
+        if kept > MAX_BYTES:
+            Path(path).unlink(missing_ok=True)
+
+
+@functools.lru_cache(maxsize=1)
+def _surroundings() -> bytes:
+    own = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    settings = [os.environ.get(name, "").encode() for name in _SETTINGS]
+    return _digest(tf.__version__.encode(), _processor(), *settings, *own)
+
+
+def _processor() -> bytes:
+    lines = [platform.machine()]
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith(("model name", "flags")):
+                lines.append(line)
+            if line.startswith("flags"):  # of the first core; the others are like it
+                break
+    return "".join(lines).encode()
