@@ -198,7 +198,7 @@ def time_first_round(variant: str, num_clients: int) -> dict:
 def time_first_round_anew(variant: str, num_clients: int) -> dict:
     """The same, without what earlier sessions left on disk."""
     with tempfile.TemporaryDirectory() as folder:
-        disk_cache.FOLDER = folder
+        os.environ[disk_cache.FOLDER_VARIABLE] = folder
         return time_first_round(variant, num_clients)
 
 

@@ -1,6 +1,23 @@
 """What several test files share: a run, and a file in Federated EMNIST's format."""
 
+import os
+import shutil
+import tempfile
+
 import pytest
+
+# What is compiled is kept for this run alone, and by the processes that tests start, too.
+_COMPILED = "FEDLAB_COMPILED"
+
+
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):
+        os.environ[_COMPILED] = tempfile.mkdtemp(prefix="fedlab-compiled-")
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(_COMPILED), ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,8 +21,8 @@ remember = disk_cache.remember
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """An empty cache."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tmp_path / "fedlab" / disk_cache.FOLDER
+    monkeypatch.setenv(disk_cache.FOLDER_VARIABLE, str(tmp_path / "new" / "compiled"))
+    return tmp_path / "new" / "compiled"
 
 
 def never():
@@ -64,8 +65,17 @@ def change_a_bit(path):
 
 
 def let_others_write(path):
-    path.write_bytes(path.read_bytes())
     path.chmod(0o622)
+
+
+def let_others_exchange(path):
+    path.parent.chmod(0o777)
+
+
+def take_another(path):
+    remember(lambda: b"another", "kind", b"key")
+    (another,) = set(path.parent.iterdir()) - {path}
+    another.rename(path)
 
 
 def make_a_folder(path):
@@ -73,7 +83,10 @@ def make_a_folder(path):
     path.mkdir()
 
 
-@pytest.mark.parametrize("damage", [cut_short, change_a_bit, let_others_write, make_a_folder])
+@pytest.mark.parametrize(
+    "damage",
+    [cut_short, change_a_bit, let_others_write, let_others_exchange, take_another, make_a_folder],
+)
 def test_a_file_that_is_damaged_or_not_ours_alone_does_not_count(damage, folder):
     remember(lambda: b"first", "kind")
     damage(only_file(folder))
@@ -99,20 +112,48 @@ def test_a_folder_that_cannot_be_made_costs_time_and_no_more(folder):
     assert [remember(lambda n=n: bytes([n]), "kind") for n in (1, 2)] == [b"\1", b"\2"]
 
 
-@pytest.mark.parametrize("name", ["tensorflow", "setting", "processor"])
-def test_other_surroundings_are_another_thing(name, monkeypatch):
+def test_a_folder_that_can_only_be_read_will_do(monkeypatch):
+    remember(lambda: b"found", "kind")
+
+    def refuse(*args):
+        raise OSError("read-only file system")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert remember(never, "kind") == b"found"
+
+
+@pytest.fixture
+def surroundings():
+    """Looked at anew before and after."""
     disk_cache._surroundings.cache_clear()
+    yield disk_cache._surroundings
+    disk_cache._surroundings.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "build", "setting", "processor", "own code"])
+def test_other_surroundings_are_another_thing(name, monkeypatch, surroundings):
     remember(lambda: b"here", "kind")
-    if name == "tensorflow":
-        monkeypatch.setattr(tf, "__version__", "2.16.0")
-    elif name == "setting":
-        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    else:
-        monkeypatch.setattr(disk_cache, "_processor", lambda: b"another")
-    disk_cache._surroundings.cache_clear()
-    assert remember(lambda: b"there", "kind") == b"there"
-    monkeypatch.undo()
-    disk_cache._surroundings.cache_clear()
+    with monkeypatch.context() as patch:
+        if name == "tensorflow":
+            patch.setattr(tf, "__version__", "2.16.0")
+        elif name == "build":
+            patch.setattr(tf.version, "GIT_VERSION", "another")
+        elif name == "setting":
+            patch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+        elif name == "processor":
+            patch.setattr(disk_cache, "_processor", lambda: b"another")
+        else:
+            patch.setattr(disk_cache, "_OWN_CODE", [*disk_cache._OWN_CODE[:-1], b"another"])
+        surroundings.cache_clear()
+        assert remember(lambda: b"there", "kind") == b"there"
+    surroundings.cache_clear()
+    assert remember(never, "kind") == b"here"
+
+
+def test_own_code_is_all_that_the_runtime_has():
+    files = {path.name for path in Path(disk_cache.__file__).parent.glob("*.py")}
+    assert {"graphs.py", "forms.py", "rewrites.py", "functions.py"} <= files
+    assert len(disk_cache._OWN_CODE) == len(files)
 
 
 def test_the_processor_is_known_and_the_same_each_time():
@@ -133,6 +174,17 @@ def test_what_was_not_used_for_longest_goes_first(folder, monkeypatch):
     assert remember(lambda: b"anew", "kind", b"2") == b"anew"
 
 
+def test_what_cannot_be_removed_does_not_keep_the_rest(folder, monkeypatch):
+    monkeypatch.setattr(disk_cache, "MAX_BYTES", 10)
+    (folder / "a folder").mkdir(parents=True, mode=0o700)
+    folder.chmod(0o700)
+    (folder / "kind-old.part-abandoned").touch()
+    os.utime(folder / "kind-old.part-abandoned", (0, 0))
+    for key in (b"1", b"2"):
+        remember(lambda: bytes(1000), "kind", key)
+    assert [path.name for path in folder.iterdir()] == ["a folder"]
+
+
 def test_what_is_very_large_is_not_kept(folder, monkeypatch):
     monkeypatch.setattr(disk_cache, "_MAX_FILE_BYTES", 10)
     assert remember(lambda: bytes(11), "kind") == bytes(11)
@@ -150,7 +202,7 @@ def test_a_process_from_disk_runs_the_same_bits(process, monkeypatch):
     made = runtime.cut(process)
     expected = first_round(runtime.compile(process))
     for name in ("_cut", "_cut_initialize"):
-        monkeypatch.setattr(forms, name, never)
+        monkeypatch.setattr(forms, name, lambda computation: never())
     found = runtime.cut(process)
     for name in forms._PIECES:
         one, other = getattr(made, name), getattr(found, name)
@@ -161,6 +213,15 @@ def test_a_process_from_disk_runs_the_same_bits(process, monkeypatch):
     assert (
         type(output.state) is type(expected.state) is tff.learning.templates.LearningAlgorithmState
     )
+
+
+def test_another_tff_cuts_anew(process, monkeypatch):
+    runtime.cut(process)
+    monkeypatch.setattr(forms, "_cut", lambda computation: never())
+    runtime.cut(process)
+    monkeypatch.setattr(tff, "__version__", "0.99")
+    with pytest.raises(runtime.NoFormError, match="on disk"):
+        runtime.cut(process)
 
 
 def test_what_cannot_be_cut_is_not_kept(folder):

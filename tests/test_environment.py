@@ -113,10 +113,11 @@ def test_conda_hands_over_to_the_lock():
 
 
 def sources():
-    """The Python text of every module, test, benchmark and notebook."""
+    """The Python text of all that runs in the course's environment."""
     for folder in ("fedlab", "tests", "benchmarks"):
         for path in (ROOT / folder).rglob("*.py"):
-            yield path, path.read_text()
+            if not path.with_name("requirements.txt").exists():  # a peer: an environment of its own
+                yield path, path.read_text()
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         for cell in nbformat.read(path, as_version=4).cells:
             if cell.cell_type == "code":

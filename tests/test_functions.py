@@ -7,8 +7,10 @@ import pytest
 import tensorflow as tf
 import tiny
 from tensorflow.python.eager import cancellation, context
+from tensorflow.python.framework import function
 from test_graphs import build, build_counter, meet
 
+from fedlab import runtime
 from fedlab.runtime import functions
 
 
@@ -20,6 +22,25 @@ def test_it_leaves_the_table_with_its_last_owner():
     del loaded
     gc.collect()
     assert not context.context().has_function(name)
+
+
+@pytest.mark.parametrize("build_graph", [build_counter, lambda: build_with_called()])
+def test_what_it_calls_and_what_sets_its_variables_leave_the_table_too(build_graph):
+    graph = build_graph()
+    graph.load()  # tracing has its own
+    gc.collect()
+    before = set(context.context().list_function_names())
+    loaded = graph.load()
+    loaded(tf.constant(1.0))
+    assert len(set(context.context().list_function_names()) - before) == 2
+    del loaded
+    gc.collect()
+    assert set(context.context().list_function_names()) == before
+
+
+def build_with_called():
+    called = function.Defun(tf.float32, func_name="called")(lambda x: x + 3)
+    return build(lambda x: (called(x),), tf.float32)
 
 
 def test_two_loads_do_not_take_each_other_away():
@@ -88,18 +109,75 @@ def test_first_calls_at_a_time_all_run():
     assert sorted(found) == [1.0, 2.0]
 
 
-class Broken:
-    """Not one that TensorFlow can get ready."""
+def build_broken():
+    """A graph with an operation that has no kernel for what it is asked."""
+
+    def pool(x):
+        images = tf.reshape(x, [1, 1, 1, 1])
+        return (tf.raw_ops.MaxPool(input=images, ksize=[2] * 4, strides=[1] * 4, padding="SAME"),)
+
+    return build(pool, tf.float32)
+
+
+def test_what_is_broken_says_so_when_it_is_called():
+    broken, loaded = build_broken().load(), build(lambda x: (x + 1,), tf.float32).load()
+    functions.get_ready_aside([broken, loaded])
+    join_helpers()
+    assert loaded._is_ready
+    with pytest.raises(tf.errors.OpError):
+        broken(tf.constant(1.0))
+
+
+class Slow:
+    """Takes its time to get ready, and notes that it was asked."""
+
+    def __init__(self):
+        self.begun, self.go_on, self.num_asked = threading.Event(), threading.Event(), 0
 
     def get_ready(self):
-        raise tf.errors.InvalidArgumentError(None, None, "no kernel")
+        self.num_asked += 1
+        self.begun.set()
+        assert self.go_on.wait(tiny.TIMEOUT)
 
 
-def test_what_cannot_get_ready_aside_says_so_when_it_is_called(recwarn):
+def test_getting_ready_aside_can_be_stopped():
+    slow = Slow()
+    stop = functions.get_ready_aside([slow, slow, slow])
+    assert slow.begun.wait(tiny.TIMEOUT)
+    stop.set()
+    slow.go_on.set()
+    join_helpers()
+    assert slow.num_asked == 1
+
+
+def test_a_call_gets_ready_once(monkeypatch):
     loaded = build(lambda x: (x + 1,), tf.float32).load()
-    functions.get_ready_aside([Broken(), loaded])
+    calls = []
+    execute = functions.LoadedFunction._execute
+
+    def note(self, args, manager):
+        calls.append(manager.is_cancelled)
+        return execute(self, args, manager)
+
+    monkeypatch.setattr(functions.LoadedFunction, "_execute", note)
+    threads = [threading.Thread(target=loaded, args=(tf.constant(1.0),)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(tiny.TIMEOUT)
+    assert calls.count(True) == 1
+    assert calls.count(False) == 8
+
+
+def test_a_runner_gets_all_of_a_round_ready_by_itself(process):
+    runner = runtime.compile(process)
+    join_helpers()
+    found = [*runner._clients.functions, *runner._round.functions]
+    assert len(found) == 6
+    assert all(one._is_ready for one in found)
+
+
+def join_helpers():
     for thread in threading.enumerate():
         if thread.name == "fedlab-get-ready":
             thread.join(tiny.TIMEOUT)
-    assert loaded._is_ready
-    assert not recwarn.list

@@ -15,6 +15,7 @@ from tensorflow.python.framework import function
 from test_runtime import FUNCTIONAL, VARIABLE, fed_avg
 
 from fedlab import runtime
+from fedlab.runtime import rewrites
 from fedlab.runtime.graphs import Graph
 
 v1 = tf.compat.v1
@@ -83,6 +84,22 @@ def small_step():
 
 def big_step():
     return tff.learning.optimizers.build_sgdm(0.1)
+
+
+def test_all_that_a_function_depends_on_names_it(monkeypatch):
+    graph = build(lambda x, y: (x - y, x + y), tf.float32, tf.float32)
+    others = [
+        dataclasses.replace(graph, graph_def=build(lambda x: (x,), tf.float32).graph_def),
+        dataclasses.replace(graph, inputs=graph.inputs[::-1]),
+        dataclasses.replace(graph, outputs=graph.outputs[::-1]),
+        dataclasses.replace(graph, init_op="init"),
+    ]
+    found = [tuple(one._identity(False)) for one in (graph, *others)]
+    found.append(tuple(graph._identity(True)))
+    now = rewrites.has_onednn_pooling()
+    monkeypatch.setattr(rewrites, "has_onednn_pooling", lambda: not now)
+    found.append(tuple(graph._identity(False)))
+    assert len(set(found)) == len(found) == 7
 
 
 # Datasets

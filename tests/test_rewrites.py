@@ -8,7 +8,7 @@ import tiny
 from fedlab import models
 from fedlab.algorithms import build_fed_avg
 from fedlab.models import build_functional_model
-from fedlab.runtime import rewrites
+from fedlab.runtime import disk_cache, rewrites
 from fedlab.runtime.forms import cut, cut_initialize
 
 needs_onednn = pytest.mark.skipif(
@@ -62,6 +62,19 @@ def test_a_client_s_update_is_the_same(create_fn, monkeypatch):
     with_onednn = form.work.as_function()(batches, broadcast)
     monkeypatch.setattr(rewrites, "has_onednn_pooling", lambda: False)
     assert tiny.same_bits(form.work.as_function()(batches, broadcast), with_onednn)
+
+
+@needs_onednn
+def test_an_error_that_may_pass_is_not_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv(disk_cache.FOLDER_VARIABLE, str(tmp_path))
+    with monkeypatch.context() as patch:
+
+        def fail(images, *, rewritten):
+            raise tf.errors.ResourceExhaustedError(None, None, "no memory")
+
+        patch.setattr(rewrites, "_pooling_gradient", fail)
+        assert not rewrites.has_onednn_pooling.__wrapped__()
+    assert rewrites.has_onednn_pooling.__wrapped__()
 
 
 def test_whoever_switches_onednn_off_gets_the_standard_kernels(monkeypatch):

@@ -15,6 +15,7 @@ from tensorflow_federated.python.core.backends.mapreduce.compiler import (
 from test_runtime import VARIABLE, fed_avg, unweighted
 
 from fedlab import runtime
+from fedlab.runtime.disk_cache import FOLDER_VARIABLE
 from fedlab.runtime.native import NativeRunner
 
 learning = tff.learning
@@ -96,13 +97,20 @@ def test_a_process_without_form_gets_tff_s_own_runtime_and_one_line_of_notice():
 
 
 @pytest.mark.parametrize("kind", [TypeError, NotImplementedError, MapReduceFormCompilationError])
-def test_whatever_stops_the_compiler_is_told(kind, monkeypatch):
+def test_whatever_stops_the_compiler_is_told(kind, monkeypatch, tmp_path):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))  # nothing is cut yet
+
     def refuse(*args, **options):
         raise kind("too deep")
 
     monkeypatch.setattr(tff.backends.mapreduce, "get_map_reduce_form_for_computation", refuse)
     with pytest.raises(runtime.NoFormError, match=f"{kind.__name__}: too deep"):
         runtime.cut(fed_avg())
+
+
+def test_what_is_no_computation_has_no_form():
+    with pytest.raises(runtime.NoFormError):
+        runtime.cut(lambda state: state)
 
 
 def test_a_form_comes_without_notice():

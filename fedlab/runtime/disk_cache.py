@@ -12,10 +12,13 @@ import tensorflow as tf
 
 from fedlab import files
 
-FOLDER = "compiled"
+# Names another folder; else it is one in the user's cache.
+FOLDER_VARIABLE = "FEDLAB_COMPILED"
 MAX_BYTES = 64 * 2**20  # of all files; a round of the article's CNN takes half a megabyte
 _MAX_FILE_BYTES = 8 * 2**20  # what is larger is mostly weights
 _DIGEST_BYTES = hashlib.sha256().digest_size
+# Of what is imported, not of what is there when it is first asked for.
+_OWN_CODE = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
 # They choose TensorFlow's kernels, and so what its graphs may be rewritten to.
 _SETTINGS = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 
@@ -32,7 +35,7 @@ def remember(create: Callable[[], bytes], kind: str, *key: bytes) -> bytes:
         kind: What it is.
         *key: All that it depends on, besides.
     """
-    folder = files.cache_dir() / FOLDER
+    folder = _folder()
     path = folder / f"{kind}-{_digest(_surroundings(), *key).hex()[:32]}"
     found = _read(path)
     if found is None:
@@ -42,6 +45,10 @@ def remember(create: Callable[[], bytes], kind: str, *key: bytes) -> bytes:
                 _write(path, found)
                 _remove_oldest(folder)
     return found
+
+
+def _folder() -> Path:
+    return Path(os.environ.get(FOLDER_VARIABLE) or files.cache_dir() / "compiled")
 
 
 def _digest(*parts: bytes) -> bytes:
@@ -54,11 +61,12 @@ def _digest(*parts: bytes) -> bytes:
 
 def _read(path: Path) -> bytes | None:
     with contextlib.suppress(OSError):
-        if files.is_ours(path):
+        if files.is_ours(path) and files.is_ours(path.parent):
             content = path.read_bytes()
             digest, found = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-            if digest == _digest(found):
-                os.utime(path)  # in use
+            if digest == _digest(path.name.encode(), found):
+                with contextlib.suppress(OSError):  # a folder that can only be read will do, too
+                    os.utime(path)  # in use
                 return found
     return None
 
@@ -69,26 +77,29 @@ def _write(path: Path, found: bytes) -> None:
         files.written_beside(path) as part,
         open(part, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file,
     ):
-        file.write(_digest(found) + found)
+        file.write(_digest(path.name.encode(), found) + found)
 
 
 def _remove_oldest(folder: Path) -> None:
     """Keeps the folder within its size. Other processes may be at it, too."""
     files.remove_abandoned(folder, "*.part-*")
-    kept = 0
-    with os.scandir(folder) as entries:
-        found = [(entry.stat(), entry.path) for entry in entries]
+    found, kept = [], 0
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):
+            if path.is_file():
+                found.append((path.stat(), path))
     for status, path in sorted(found, key=lambda one: -one[0].st_mtime):
         kept += status.st_size
         if kept > MAX_BYTES:
-            Path(path).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 @functools.lru_cache(maxsize=1)
 def _surroundings() -> bytes:
-    own = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    version = f"{tf.__version__} {tf.version.GIT_VERSION} {tf.version.COMPILER_VERSION}"
     settings = [os.environ.get(name, "").encode() for name in _SETTINGS]
-    return _digest(tf.__version__.encode(), _processor(), *settings, *own)
+    return _digest(version.encode(), _processor(), *settings, *_OWN_CODE)
 
 
 def _processor() -> bytes:

@@ -216,7 +216,10 @@ def _remember_pieces(kind: str, computation: tff.Computation, names, cut_fn) -> 
         struct = computation_pb2.Struct(element=elements)
         return struct.SerializeToString(deterministic=True)
 
-    proto = tff.framework.serialize_computation(computation)
+    try:
+        proto = tff.framework.serialize_computation(computation)
+    except TypeError as error:
+        raise NoFormError(f"{type(error).__name__}: {error}") from error
     key = [tff.__version__.encode(), proto.SerializeToString(deterministic=True)]
     struct = computation_pb2.Struct.FromString(disk_cache.remember(create, kind, *key))
     return {

@@ -13,7 +13,9 @@ from tensorflow.python.eager import cancellation, context, execute
 
 
 class LoadedFunction:
-    """A function of flat tensors. What it needs is in TensorFlow's table for as long as it lives.
+    """A function of flat tensors, to be called eagerly: not in a graph, and not under a tape.
+
+    What it needs is in TensorFlow's table for as long as it lives.
 
     Args:
         functions: The function itself, then those that it calls. Two of one name must be the same.
@@ -46,7 +48,7 @@ class LoadedFunction:
         return self._execute(args, manager or cancellation.CancellationManager())
 
     def get_ready(self) -> None:
-        """Lets TensorFlow optimize the function and make its kernels; else the first call does.
+        """Lets TensorFlow optimize the function: most of what its first call does else.
 
         Without the lock, two first calls at a time would both do so.
         """
@@ -54,7 +56,7 @@ class LoadedFunction:
             if self._is_ready:
                 return
             cancelled = cancellation.CancellationManager()
-            cancelled.start_cancel()  # all is made ready, and nothing runs
+            cancelled.start_cancel()  # the function is optimized, and nothing runs
             with contextlib.suppress(tf.errors.CancelledError):
                 self._execute([_placeholder(dtype) for dtype in self._dtypes], cancelled)
             self._is_ready = True
@@ -70,15 +72,24 @@ class LoadedFunction:
         )
 
 
-def get_ready_aside(functions: Iterable[LoadedFunction]) -> None:
-    """Gets functions ready in a thread, while this one goes on; it ends by itself."""
+def get_ready_aside(functions: Iterable[LoadedFunction]) -> threading.Event:
+    """Gets functions ready in a thread, while this one goes on.
+
+    Returns:
+        An event. The thread ends with the function that it is at when the event is set, or when
+        Python wants to end.
+    """
+    stop = threading.Event()
 
     def run() -> None:
         for function in functions:
+            if stop.is_set() or not threading.main_thread().is_alive():
+                return
             with contextlib.suppress(tf.errors.OpError):  # the call will say it
                 function.get_ready()
 
     threading.Thread(target=run, name="fedlab-get-ready").start()
+    return stop
 
 
 def _placeholder(dtype: tf.DType) -> tf.Tensor:

@@ -13,7 +13,7 @@ from tensorflow.core.framework import dataset_options_pb2, function_pb2
 from fedlab.runtime import disk_cache, rewrites
 from fedlab.runtime.functions import LoadedFunction
 
-# Takes and returns flat lists of tensors. `manager=`, a `cancellation.CancellationManager`, ends the
+# Takes and returns flat lists of eager tensors. `manager=`, a `cancellation.CancellationManager`, ends the
 # call from another thread, with an error.
 FlatFn = Callable[..., Sequence[tf.Tensor]]
 

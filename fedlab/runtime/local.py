@@ -123,11 +123,13 @@ class FormRunner(Runner):
         self._clients = create_clients_fn(form)
         self._round = Round(form, self._clients)
         # The clients' functions are the largest. On a cluster they are the workers'.
-        get_ready_aside([*getattr(self._clients, "functions", ()), *self._round.functions])
+        functions = [*getattr(self._clients, "functions", ()), *self._round.functions]
+        self._stop_getting_ready = get_ready_aside(functions)
         self._drop = drop
         self._pieces: dict[int, Callable] = {}
 
     def close(self) -> None:
+        self._stop_getting_ready.set()
         self._clients.close()
 
     def initialize(self):
