@@ -90,10 +90,12 @@ def test_a_cluster_that_does_not_answer_is_named(process):
 
 
 def test_on_one_machine_it_is_quiet_on_loopback_mends_itself_and_ends(process, capfd):
+    own = dict(os.environ)
     with runtime.compile(process, "ray", num_workers=2, num_partitions=4) as runner:
         state, cohort = runner.initialize(), slow_cohort()
         undisturbed = runner.next(state, cohort)
         assert_all_listen_on_loopback()
+        assert_nobody_outside_is_asked(own)
 
         killed = []
         thread = kill_in_the_middle(lambda pid: os.kill(pid, signal.SIGKILL), killed)
@@ -119,6 +121,16 @@ def assert_all_listen_on_loopback():
     assert len(listening) >= 4  # Ray's own
     assert {address for address, _ in listening} <= set(LOOPBACK)
     assert DASHBOARD not in {int(port, 16) for _, port in listening}
+
+
+def assert_nobody_outside_is_asked(own):
+    """By the one process of Ray's that would ask which cloud this is."""
+    asking = [one for one in ray_processes() if any("dashboard.py" in a for a in one.cmdline())]
+    assert len(asking) == 1
+    found = asking[0].environ()
+    assert {found[name] for name in ("http_proxy", "https_proxy")} == {"http://127.0.0.1:9"}
+    changed = {name for name, value in os.environ.items() if own.get(name) != value}
+    assert not {name for name in changed if "proxy" in name}
 
 
 # The same result

@@ -11,6 +11,14 @@ from ray._private import worker as ray_worker
 
 _LOOPBACK = "127.0.0.1"
 _CONNECT_SECONDS = 5
+# For the processes that Ray starts here. Ray (2.60) asks 169.254.169.254 and a name of Google's which
+# cloud this is, even with its statistics off; at this proxy nobody answers.
+_NOBODY_OUTSIDE = {
+    ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    **dict.fromkeys(["http_proxy", "https_proxy", "all_proxy"], f"http://{_LOOPBACK}:9"),
+    "no_proxy": f"{_LOOPBACK},localhost",
+}
 
 
 def connect(address: str | None, num_workers: int | None):
@@ -50,13 +58,14 @@ def connect(address: str | None, num_workers: int | None):
 def _loopback_only():
     """Keeps a cluster that is started here off the network: whoever reaches Ray can run code.
 
+    Nor does it call out.
+
     Ray (2.60) listens on all interfaces, even with `_node_ip_address="127.0.0.1"`; but not where it
     takes itself for a Ray without clusters, as on Windows.
     """
-    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
-    before = {name: os.environ[name]} if name in os.environ else {}
+    before = {name: os.environ[name] for name in _NOBODY_OUTSIDE if name in os.environ}
     enabled, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
-    os.environ[name] = "0"  # for the processes that Ray starts
+    os.environ |= _NOBODY_OUTSIDE
     try:
         yield
         if (found := ray.util.get_node_ip_address()) != _LOOPBACK:
@@ -64,5 +73,6 @@ def _loopback_only():
             raise RuntimeError(f"Ray {ray.__version__} listens on {found} and not on {_LOOPBACK}.")
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = enabled
-        os.environ.pop(name)
+        for name in _NOBODY_OUTSIDE:
+            os.environ.pop(name, None)
         os.environ |= before
