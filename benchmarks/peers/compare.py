@@ -1,0 +1,140 @@
+"""How long a round takes in other frameworks: `python benchmarks/peers/compare.py`.
+
+The article's CNN, SGD 0.02, batches of 20 in order, one epoch, the first 5 and 20 clients of the writer
+digits where they are, else of the digits; all of them in each round. Each framework lives in an
+environment of its own, which this makes in the user's cache folder from the framework's
+`requirements.txt` (4 GB in all, once). Each run starts from the same weights and ends with a
+loss that must be the same: else its time does not count. Processes of their own, in turn; the median of
+the rounds after the first of each.
+
+Writes results/peers.csv. About 10 minutes on 2 cores, after the environments are there.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from _common import ROOT, load  # noqa: E402
+
+from fedlab import files, models  # noqa: E402
+from fedlab.results import write_results  # noqa: E402
+
+OURS = "fedlab"
+# By how much the losses may differ. With 20 clients a step comes close to a kink of the network: in
+# NumPy, the same rounds in float32 and in float64 end 2e-4 apart, and so they do if the first weights
+# change in their last bit. With 5, 7e-8.
+COHORT_SIZES = {5: 1e-4, 20: 5e-4}
+NUM_ROUNDS, NUM_TURNS = 6, 3
+RUN_SECONDS = 600  # then a run is given up
+SEED = 0
+WEIGHTS = "conv_kernel conv_bias hidden_kernel hidden_bias logits_kernel logits_bias".split()
+
+
+def write_data(train, num_clients: int, path: Path) -> None:
+    """Writes the clients' digits and the first weights, for frameworks that know no TensorFlow."""
+    held = [train.examples(client_id) for client_id in train.client_ids[:num_clients]]
+    np.savez(
+        path,
+        images=np.concatenate([pixels for pixels, _ in held])[..., None].astype(np.float32),
+        labels=np.concatenate([labels for _, labels in held]).astype(np.int32),
+        sizes=[len(labels) for _, labels in held],
+        **dict(zip(WEIGHTS, models.create_cnn(seed=SEED).get_weights(), strict=True)),
+    )
+
+
+def build_environment(name: str) -> str:
+    """Returns the Python of a framework's own environment, made if it is not there."""
+    if name == OURS:
+        return sys.executable
+    requirements = HERE / name / "requirements.txt"
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
+    folder = files.cache_dir() / "peers" / f"{name}-{digest}"
+    python = folder / "bin" / "python"
+    built = folder / "built"
+    if not built.exists():
+        print(f"Building {folder}", flush=True)
+        venv.create(folder, with_pip=True, clear=True)
+        install = ["-m", "pip", "install", "--quiet", "--no-deps", "--requirement", requirements]
+        subprocess.run([python, *install], check=True)
+        built.touch()
+    return str(python)
+
+
+def run(name: str, python: str, data: Path, folder: Path) -> dict:
+    """Runs a framework once, in a process of its own."""
+    found, log = folder / "found.json", folder / f"{name}.log"
+    script = HERE / name / "run.py"
+    command = [python, script, "--data", data, "--rounds", str(NUM_ROUNDS), "--to", found]
+    # A file, not a pipe: a worker that is left behind would keep a pipe open.
+    with log.open("w") as output:
+        ended = subprocess.run(
+            command, stdout=output, stderr=subprocess.STDOUT, check=False, timeout=RUN_SECONDS
+        )
+    if ended.returncode:
+        raise RuntimeError(f"{name} failed: {log.read_text()[-2000:]}")
+    result = json.loads(found.read_text())
+    found.unlink()
+    return result
+
+
+def compare(pythons: dict[str, str], data: Path, folder: Path, tolerance: float) -> list[dict]:
+    """Runs all in turn, and returns a row for each whose loss is the one of all others."""
+    runs = {name: [] for name in pythons}
+    for _ in range(NUM_TURNS):
+        for name, python in pythons.items():
+            runs[name].append(run(name, python, data, folder))
+            difference = abs(runs[name][-1]["loss"] - runs[OURS][0]["loss"])
+            if difference > tolerance:
+                raise RuntimeError(f"{name}: the loss is {difference:.2g} from the others'.")
+    return [
+        {
+            "framework": name,
+            "seconds": statistics.median(s for one in found for s in one["seconds"][1:]),
+            "first_round_seconds": statistics.median(one["seconds"][0] for one in found),
+            "loss": found[0]["loss"],
+            "framework_versions": found[0]["versions"],
+        }
+        for name, found in runs.items()
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", metavar="NAME", help="compare with these alone")
+    parser.add_argument("--to", type=Path, default=ROOT / "results" / "peers.csv")
+    args = parser.parse_args()
+    others = args.only or sorted(path.parent.name for path in HERE.glob("*/requirements.txt"))
+    pythons = {name: build_environment(name) for name in (OURS, *others)}
+    dataset, train, _ = load()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for num_clients, tolerance in COHORT_SIZES.items():
+            data = Path(folder) / f"{num_clients}.npz"
+            write_data(train, num_clients, data)
+            found = pd.DataFrame(compare(pythons, data, Path(folder), tolerance))
+            found.insert(1, "num_clients", num_clients)
+            found.insert(3, "ratio_to_local", found.seconds / found.seconds[0])
+            rows.append(found)
+    table = pd.concat(rows, ignore_index=True)
+    table.insert(0, "dataset", dataset)
+    table = table.assign(num_rounds=NUM_ROUNDS - 1, num_runs=NUM_TURNS)
+    write_results(args.to, table.round(4), seed=SEED)
+    print(table.round(3).to_string(index=False))
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    main()
