@@ -3,7 +3,7 @@
 The article's CNN, SGD 0.02, batches of 20 in order, one epoch, the first 5 and 20 clients of the writer
 digits where they are, else of the digits; all of them in each round. Each framework lives in an
 environment of its own, which this makes in the user's cache folder from the framework's
-`requirements.txt` (4 GB in all, once). Each run starts from the same weights and ends with a
+`requirements.txt` (5 GB in all, once). Each run starts from the same weights and ends with a
 loss that must be the same: else its time does not count. Processes of their own, in turn; the median of
 the rounds after the first of each.
 
