@@ -5,12 +5,14 @@ import logging
 import os
 
 import grpc
+import psutil
 import ray
 from ray._private import ray_constants, services
 from ray._private import worker as ray_worker
 
 _LOOPBACK = "127.0.0.1"
 _CONNECT_SECONDS = 5
+_SECONDS_TO_END = 5  # Ray needs two
 # For the processes that Ray starts here. Ray (2.60) asks 169.254.169.254 and a name of Google's which
 # cloud this is, even with its statistics off; at this proxy nobody answers.
 _NOBODY_OUTSIDE = {
@@ -38,7 +40,7 @@ def connect(address: str | None, num_workers: int | None):
         num_cpus = num_workers or len(os.sched_getaffinity(0))
         with _loopback_only():
             ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **quiet)
-        return ray.shutdown
+        return _shut_down
     # Ray itself tries for two minutes and then ends this process.
     channel = grpc.insecure_channel(resolved)
     try:
@@ -52,6 +54,32 @@ def connect(address: str | None, num_workers: int | None):
         channel.close()
     ray.init(address=address, **quiet)
     return ray.shutdown
+
+
+def _shut_down() -> None:
+    """Ends the Ray that was started here, with all of its processes.
+
+    Ray does not wait for them, and one that is about to start asks for a minute for what is gone.
+    """
+    family = _find_family()
+    ray.shutdown()
+    _, left = psutil.wait_procs(family, _SECONDS_TO_END)
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, _SECONDS_TO_END)
+
+
+def _find_family() -> list[psutil.Process]:
+    """Returns Ray's processes, which this process has begun, and theirs."""
+    if ray_worker._global_node is None:  # somebody has shut down already
+        return []
+    session, family = ray_worker._global_node.session_name, []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if session in " ".join(child.cmdline()):
+                family += [child, *child.children(recursive=True)]
+    return family
 
 
 @contextlib.contextmanager
