@@ -57,6 +57,7 @@ fedlab.runtime.functions
 fedlab.runtime.rewrites
 fedlab.runtime.graphs
 fedlab.runtime.clients
+fedlab.runtime.values
 fedlab.runtime.forms
 fedlab.runtime.runner
 fedlab.runtime.local

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +14,7 @@ from tensorflow_federated.proto.v0 import computation_pb2
 from fedlab.privacy.secure_sum import IntegerSpec
 from fedlab.runtime import disk_cache
 from fedlab.runtime.graphs import FlatFn, Graph
+from fedlab.runtime.values import flatten, pack
 
 # Only what puts the functions of a graph into one: `Graph` reads and changes single nodes. All else
 # TensorFlow does when it loads the graph. (TFF's default also saves memory, by computing again in the
@@ -30,6 +30,7 @@ for _name in """
 """.split():
     setattr(_REWRITE, _name, _REWRITE.OFF)
 
+_CutFn = Callable[[tff.Computation], list[tff.Computation]]
 _PIECES = ["prepare", "work", "zero", "accumulate", "merge", "report", "update"]
 _CONSTANTS = ["secure_sum_bitwidth", "secure_sum_max_input", "secure_modular_sum_modulus"]
 
@@ -199,35 +200,34 @@ def _cut_initialize(initialize: tff.Computation) -> list[tff.Computation]:
     ]
 
 
-def _remember_pieces(kind: str, computation: tff.Computation, names, cut_fn) -> dict[str, Piece]:
+def _remember_pieces(
+    kind: str, computation: tff.Computation, names: Sequence[str], cut_fn: _CutFn
+) -> dict[str, Piece]:
     """Lets TFF's compiler cut, unless it has cut the same computation in some session before."""
-
-    def create() -> bytes:
-        try:
-            found = cut_fn(computation)
-        except Exception as error:  # the compiler has many, some of no common kind
-            raise NoFormError(f"{type(error).__name__}: {error}") from error
-        elements = [
-            computation_pb2.Struct.Element(
-                name=name, value=tff.framework.serialize_computation(one)
-            )
-            for name, one in zip(names, found, strict=True)
-        ]
-        struct = computation_pb2.Struct(element=elements)
-        return struct.SerializeToString(deterministic=True)
-
     try:
         proto = tff.framework.serialize_computation(computation)
     except TypeError as error:
         raise NoFormError(f"{type(error).__name__}: {error}") from error
     key = [tff.__version__.encode(), proto.SerializeToString(deterministic=True)]
-    struct = computation_pb2.Struct.FromString(disk_cache.remember(create, kind, *key))
+    found = disk_cache.remember(lambda: _cut_to_bytes(computation, names, cut_fn), kind, *key)
     return {
         one.name: Piece._from_proto(
             one.value, tff.framework.deserialize_computation(one.value).type_signature
         )
-        for one in struct.element
+        for one in computation_pb2.Struct.FromString(found).element
     }
+
+
+def _cut_to_bytes(computation: tff.Computation, names: Sequence[str], cut_fn: _CutFn) -> bytes:
+    try:
+        found = cut_fn(computation)
+    except Exception as error:  # the compiler has many, some of no common kind
+        raise NoFormError(f"{type(error).__name__}: {error}") from error
+    elements = [
+        computation_pb2.Struct.Element(name=name, value=tff.framework.serialize_computation(one))
+        for name, one in zip(names, found, strict=True)
+    ]
+    return computation_pb2.Struct(element=elements).SerializeToString(deterministic=True)
 
 
 def _typed_as_result(piece: Piece, computation: tff.Computation) -> Piece:
@@ -258,77 +258,6 @@ def oversize_messages() -> Iterator[None]:
         yield
     finally:
         allow(False)
-
-
-def flatten(value, type_spec: tff.Type) -> list[Any]:
-    """Returns the leaves of a value in the order of its TFF type, as TensorFlow takes them.
-
-    Raises:
-        TypeError: The value does not have the type's structure.
-    """
-    if isinstance(type_spec, tff.FederatedType):
-        return flatten(value, type_spec.member)
-    if isinstance(type_spec, tff.SequenceType):
-        return [_to_variant(value, type_spec)]
-    if isinstance(type_spec, tff.TensorType):
-        tensor = tf.convert_to_tensor(value, tf.as_dtype(type_spec.dtype))
-        if not tensor.shape.is_compatible_with(type_spec.shape):
-            raise TypeError(f"Expected a value of type {type_spec}. Found shape {tensor.shape}.")
-        return [tensor]
-    struct = value if isinstance(value, tff.structure.Struct) else _to_struct(value)
-    fields = list(tff.structure.iter_elements(type_spec))
-    if len(struct) != len(fields):
-        raise TypeError(f"Expected a value of type {type_spec}. Found {len(struct)} fields.")
-    leaves = []
-    for index, (name, field) in enumerate(fields):
-        found = getattr(struct, name) if name and hasattr(struct, name) else struct[index]
-        leaves += flatten(found, field)
-    return leaves
-
-
-def pack(leaves: Sequence[tf.Tensor], type_spec: tff.Type):
-    """Returns a value of a TFF type, in its Python containers, with NumPy arrays as leaves."""
-    remaining = iter(leaves)
-    struct = _pack_struct(remaining, type_spec)
-    return tff.types.type_to_py_container(struct, _without_placement(type_spec))
-
-
-def _pack_struct(leaves: Iterator[tf.Tensor], type_spec: tff.Type):
-    type_spec = _without_placement(type_spec)
-    if isinstance(type_spec, tff.StructType):
-        fields = [
-            (name, _pack_struct(leaves, field))
-            for name, field in tff.structure.iter_elements(type_spec)
-        ]
-        return tff.types.type_to_py_container(tff.structure.Struct(fields), type_spec)
-    leaf = next(leaves)
-    if isinstance(type_spec, tff.SequenceType):
-        element_spec = tff.types.type_to_tf_tensor_specs(type_spec.element)
-        return tf.data.experimental.from_variant(leaf, element_spec)
-    return leaf.numpy()
-
-
-def _without_placement(type_spec: tff.Type) -> tff.Type:
-    return type_spec.member if isinstance(type_spec, tff.FederatedType) else type_spec
-
-
-def _to_struct(value) -> tff.structure.Struct:
-    try:
-        return tff.structure.from_container(value)
-    except TypeError:
-        raise TypeError(f"Expected a structure. Found {type(value).__name__}.") from None
-
-
-def _to_variant(value, type_spec: tff.SequenceType) -> tf.Tensor:
-    if not isinstance(value, tf.data.Dataset):
-        raise TypeError(
-            f"A client's batches must be a tf.data.Dataset. Found {type(value).__name__}."
-        )
-    expected = type_spec.element
-    found = tff.types.tensorflow_to_type(value.element_spec)
-    if not expected.is_assignable_from(found):
-        raise TypeError(f"A client's batches must be of type {expected}. Found {found}.")
-    return tf.data.experimental.to_variant(value)
 
 
 def _tensor_names(binding) -> Iterator[str]:

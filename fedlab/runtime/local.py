@@ -6,9 +6,10 @@ import tensorflow_federated as tff
 
 from fedlab.privacy.secure_sum import SecureSum
 from fedlab.runtime.clients import Client, ClientError, ClientLoop, Tensors
-from fedlab.runtime.forms import Form, Piece, cut, cut_initialize, flatten, pack
+from fedlab.runtime.forms import Form, Piece, cut, cut_initialize
 from fedlab.runtime.functions import get_ready_aside
 from fedlab.runtime.runner import Cohort, Runner, check_nobody, name_clients
+from fedlab.runtime.values import flatten, pack
 
 # (cohort, what is broadcast, drop) -> (sum of the updates, secure sums, who was left out and why).
 RunClientsFn = Callable[[Cohort, Tensors, bool], tuple[Tensors, Tensors, dict[str, str]]]
