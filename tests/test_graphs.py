@@ -184,7 +184,8 @@ def test_variables_begin_anew_in_every_call():
 
 
 def test_functions_loaded_from_one_graph_have_variables_of_their_own():
-    graph = build_counter(meet(threading.Barrier(2)))
+    pause = meet(threading.Barrier(2))  # TensorFlow itself does not keep it
+    graph = build_counter(pause)
     counters = [graph.load() for _ in range(2)]
     found = [None, None]
 
