@@ -112,11 +112,15 @@ def test_conda_hands_over_to_the_lock():
     assert "Would install" not in done.stdout
 
 
+# They run in environments of their own.
+PEERS = [path.parents[1] / f"run_{path.stem}.py" for path in ROOT.glob("benchmarks/peers/*/*.txt")]
+
+
 def sources():
     """The Python text of all that runs in the course's environment."""
     for folder in ("fedlab", "tests", "benchmarks"):
         for path in (ROOT / folder).rglob("*.py"):
-            if not path.with_name("requirements.txt").exists():  # a peer: an environment of its own
+            if path not in PEERS:
                 yield path, path.read_text()
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         for cell in nbformat.read(path, as_version=4).cells:
@@ -137,7 +141,7 @@ def imported_packages():
                 continue
             names |= {module.partition(".")[0]: path.name for module in modules}
     own = {"fedlab"} | {path.stem for path in (ROOT / "tests").glob("*.py")}
-    own |= {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+    own |= {path.stem for path in (ROOT / "benchmarks").rglob("*.py")}
     return {name: path for name, path in names.items() if name not in own | sys.stdlib_module_names}
 
 

@@ -2,8 +2,8 @@
 
 The article's CNN, SGD 0.02, batches of 20 in order, one epoch, the first 5 and 20 clients of the writer
 digits where they are, else of the digits; all of them in each round. Each framework lives in an
-environment of its own, which this makes in the user's cache folder from the framework's
-`requirements.txt` (5 GB in all, once). Each run starts from the same weights and ends with a
+environment of its own, which this makes in the user's cache folder from `requirements/` (5 GB in
+all, once). Each run starts from the same weights and ends with a
 loss that must be the same: else its time does not count. Processes of their own, in turn; the median of
 the rounds after the first of each.
 
@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import task
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -33,33 +34,35 @@ from fedlab import files, models  # noqa: E402
 from fedlab.results import write_results  # noqa: E402
 
 OURS = "fedlab"
-# By how much the losses may differ. With 20 clients a step comes close to a kink of the network: in
-# NumPy, the same rounds in float32 and in float64 end 2e-4 apart, and so they do if the first weights
-# change in their last bit. With 5, 7e-8.
+NUDGED = {
+    f"{OURS}, first weights nudged up": np.float32(np.inf),
+    f"{OURS}, first weights nudged down": np.float32(-np.inf),
+}
+# By how much the losses may differ. With 20 clients a step comes close to a kink of the network, and
+# rounding alone moves the loss: the rows of `NUDGED`, whose first weights are the next floats.
 COHORT_SIZES = {5: 1e-4, 20: 5e-4}
 NUM_ROUNDS, NUM_TURNS = 6, 3
 RUN_SECONDS = 600  # then a run is given up
 SEED = 0
-WEIGHTS = "conv_kernel conv_bias hidden_kernel hidden_bias logits_kernel logits_bias".split()
 
 
-def write_data(train, num_clients: int, path: Path) -> None:
-    """Writes the clients' digits and the first weights, for frameworks that know no TensorFlow."""
+def write_data(train, num_clients: int, folder: Path) -> tuple[Path, dict[str, Path]]:
+    """Writes the clients' digits with the first weights, and with weights nudged up and down."""
     held = [train.examples(client_id) for client_id in train.client_ids[:num_clients]]
-    np.savez(
-        path,
-        images=np.concatenate([pixels for pixels, _ in held])[..., None].astype(np.float32),
-        labels=np.concatenate([labels for _, labels in held]).astype(np.int32),
-        sizes=[len(labels) for _, labels in held],
-        **dict(zip(WEIGHTS, models.create_cnn(seed=SEED).get_weights(), strict=True)),
-    )
+    weights = models.create_cnn(seed=SEED).get_weights()
+    path, nudged = folder / f"{num_clients}.npz", {}
+    task.write_data(path, held, weights)
+    for name, end in NUDGED.items():
+        nudged[name] = folder / f"{num_clients} {name}.npz"
+        task.write_data(nudged[name], held, [np.nextafter(one, end) for one in weights])
+    return path, nudged
 
 
 def build_environment(name: str) -> str:
     """Returns the Python of a framework's own environment, made if it is not there."""
     if name == OURS:
         return sys.executable
-    requirements = HERE / name / "requirements.txt"
+    requirements = HERE / "requirements" / f"{name}.txt"
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
     folder = files.cache_dir() / "peers" / f"{name}-{digest}"
     python = folder / "bin" / "python"
@@ -76,7 +79,7 @@ def build_environment(name: str) -> str:
 def run(name: str, python: str, data: Path, folder: Path) -> dict:
     """Runs a framework once, in a process of its own."""
     found, log = folder / "found.json", folder / f"{name}.log"
-    script = HERE / name / "run.py"
+    script = HERE / f"run_{name}.py"
     command = [python, script, "--data", data, "--rounds", str(NUM_ROUNDS), "--to", found]
     # A file, not a pipe: a worker that is left behind would keep a pipe open.
     with log.open("w") as output:
@@ -116,17 +119,21 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", metavar="NAME", help="compare with these alone")
     parser.add_argument("--to", type=Path, default=ROOT / "results" / "peers.csv")
     args = parser.parse_args()
-    others = args.only or sorted(path.parent.name for path in HERE.glob("*/requirements.txt"))
+    others = args.only or sorted(path.stem for path in (HERE / "requirements").glob("*.txt"))
     pythons = {name: build_environment(name) for name in (OURS, *others)}
     dataset, train, _ = load()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for num_clients, tolerance in COHORT_SIZES.items():
-            data = Path(folder) / f"{num_clients}.npz"
-            write_data(train, num_clients, data)
-            found = pd.DataFrame(compare(pythons, data, Path(folder), tolerance))
+            data, nudged = write_data(train, num_clients, Path(folder))
+            found = compare(pythons, data, Path(folder), tolerance)
+            for name, path in nudged.items():
+                loss = run(OURS, pythons[OURS], path, Path(folder))["loss"]
+                found.append({"framework": name, "loss": loss})
+            found = pd.DataFrame(found)
             found.insert(1, "num_clients", num_clients)
             found.insert(3, "ratio_to_local", found.seconds / found.seconds[0])
+            found["loss_difference"] = (found.loss - found.loss[0]).map("{:.1e}".format)
             rows.append(found)
     table = pd.concat(rows, ignore_index=True)
     table.insert(0, "dataset", dataset)

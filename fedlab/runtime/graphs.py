@@ -85,10 +85,8 @@ class Graph:
     def _trace(self, check_finite: bool) -> bytes:
         """Returns a `FunctionDefLibrary`: the function, one that initializes if need be, and others."""
         graph_def = tf.compat.v1.GraphDef.FromString(self.graph_def)
-        hashed = hashlib.sha256()
-        for part in self._identity(check_finite):
-            hashed.update(part)
-        suffix = f"_{hashed.hexdigest()[:32]}"
+        digest = hashlib.sha256(b"".join(self._identity(check_finite))).hexdigest()
+        suffix = f"_{digest[:32]}"
         # Two graphs may define different functions under one name, and TensorFlow has one table.
         _rename_functions(graph_def, suffix)
         _rename_resources(graph_def, suffix)

@@ -1,6 +1,6 @@
-"""Flower's simulation engine, as a peer of the others: see ../compare.py. In an environment of its own.
+"""FedAvg rounds in Flower's simulation engine. In an environment of its own (requirements/flower.txt).
 
-`python run.py --data FILE.npz --rounds 6 --to OUT.json`
+`python run_flower.py --data FILE.npz --rounds 6 --to OUT.json`; see compare.py
 
 Flower's own: `run_simulation` on Ray (a worker per CPU, a client at a time on each), the messages, and
 `FedAvg`, which weights by `num-examples`. Ours: a clock in FedAvg, and the training, which Flower
@@ -18,11 +18,8 @@ os.environ |= {  # read by Flower, Ray and TensorFlow while they are imported
     "no_proxy": "127.0.0.1,localhost",
 }
 
-import argparse
 import functools
-import json
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import keras
@@ -33,9 +30,8 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
+from task import BATCH_SIZE, LEARNING_RATE, Task, read_data, read_task, write_result
 
-BATCH_SIZE, LEARNING_RATE = 20, 0.02
-WEIGHTS = "conv_kernel conv_bias hidden_kernel hidden_bias logits_kernel logits_bias".split()
 client_app = ClientApp()
 
 
@@ -46,17 +42,11 @@ def build_model() -> keras.Model:
     return keras.Sequential([keras.Input((28, 28, 1)), *images, keras.layers.Flatten(), *dense])
 
 
-def compute_losses(model: keras.Model, images, labels) -> tf.Tensor:
-    """Returns each example's cross-entropy."""
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=model(images))
-
-
 @functools.cache
 def prepare(path: str):
     """Returns a worker's model, its compiled epoch, and all clients' examples: made once."""
-    data, model = np.load(path, allow_pickle=False), build_model()
-    ends = np.cumsum(data["sizes"])[:-1]
-    parts = [[tf.constant(x) for x in np.split(data[name], ends)] for name in ("images", "labels")]
+    model = build_model()
+    clients = [tuple(map(tf.constant, held)) for held in read_data(path).clients()]
     signature = [tf.TensorSpec([None, 28, 28, 1]), tf.TensorSpec([None], tf.int32)]  # of any size
 
     @tf.function(input_signature=signature)
@@ -64,12 +54,15 @@ def prepare(path: str):
         for start in tf.range(0, tf.shape(images)[0], BATCH_SIZE):
             batch = slice(start, start + BATCH_SIZE)  # the last one is smaller
             with tf.GradientTape() as tape:
-                loss = tf.reduce_mean(compute_losses(model, images[batch], labels[batch]))
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                    labels=labels[batch], logits=model(images[batch])
+                )
+                loss = tf.reduce_mean(losses)
             weights = model.trainable_variables
             for weight, gradient in zip(weights, tape.gradient(loss, weights), strict=True):
                 weight.assign_sub(LEARNING_RATE * gradient)
 
-    return model, train_epoch, list(zip(*parts, strict=True))
+    return model, train_epoch, clients
 
 
 @client_app.query()
@@ -103,10 +96,10 @@ class TimedFedAvg(FedAvg):
         return aggregated
 
 
-def simulate(path: str, num_rounds: int) -> tuple[list[float], list[np.ndarray]]:
+def simulate(task: Task) -> tuple[list[float], list[np.ndarray]]:
     """Returns the seconds of each round, and the last weights."""
-    data, server_app, found = np.load(path, allow_pickle=False), ServerApp(), {}
-    num_clients, config = len(data["sizes"]), ConfigRecord({"data": path})
+    server_app, found = ServerApp(), {}
+    num_clients, config = len(task.sizes), ConfigRecord({"data": task.path})
     strategy = TimedFedAvg(fraction_evaluate=0.0, min_available_nodes=num_clients)
 
     @server_app.main()
@@ -115,8 +108,8 @@ def simulate(path: str, num_rounds: int) -> tuple[list[float], list[np.ndarray]]
             time.sleep(0.1)
         queries = [Message(RecordDict({"config": config}), node, "query") for node in nodes]
         found["pids"] = {r.content["worker"]["pid"] for r in grid.send_and_receive(queries)}
-        first = ArrayRecord([data[name] for name in WEIGHTS])
-        found["result"] = strategy.start(grid, first, num_rounds, train_config=config)
+        first = ArrayRecord(list(task.weights.values()))
+        found["result"] = strategy.start(grid, first, task.num_rounds, train_config=config)
 
     init = {"address": "local", "include_dashboard": False, "log_to_driver": False}  # its own Ray
     init["num_cpus"] = min(num_clients, len(os.sched_getaffinity(0)))
@@ -128,22 +121,16 @@ def simulate(path: str, num_rounds: int) -> tuple[list[float], list[np.ndarray]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--to", type=Path, required=True)
-    args = parser.parse_args()
-    seconds, weights = simulate(str(args.data.resolve()), args.rounds)
-    data, model = np.load(args.data, allow_pickle=False), build_model()
+    task, path = read_task()
+    seconds, weights = simulate(task)
+    model = build_model()
     model.set_weights(weights)
-    losses = compute_losses(model, data["images"], data["labels"]).numpy()
-    loss = float(np.mean(losses, dtype=np.float64))
-    versions = ", ".join(f"{name} {version(name)}" for name in ("flwr", "ray", "tensorflow-cpu"))
-    args.to.write_text(json.dumps({"seconds": seconds, "loss": loss, "versions": versions}))
+    logits = model.predict(task.images, batch_size=500, verbose=0)
+    write_result(path, task, seconds, logits, ["flwr", "ray", "tensorflow-cpu"])
 
 
 if __name__ == "__main__":
     # Ray sends functions of __main__ by value: a worker would compile them anew for each message.
-    from run import main
+    from run_flower import main
 
     main()
