@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 
-from fedlab import datasets
+from matplotlib.figure import Figure
+
+from fedlab import datasets, files
 
 ROOT = Path(__file__).resolve().parents[1]
 WRITER_DIGITS = ROOT.parent / "shared/data/writer-digits/emnist_all.sqlite.lzma"
@@ -16,6 +18,12 @@ def load() -> tuple[str, datasets.MemoryClientData, datasets.MemoryClientData]:
     if WRITER_DIGITS.exists():
         return "writer digits", *datasets.load_sqlite(WRITER_DIGITS)
     return "digits", *datasets.load("digits")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes a figure as a PNG file, as a whole."""
+    with files.written_beside(path) as part:
+        figure.savefig(part, format="png", dpi=100)
 
 
 def time_in_turn(

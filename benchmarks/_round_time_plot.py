@@ -5,6 +5,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from _common import save_figure
 
 from fedlab import plots
 
@@ -35,4 +36,4 @@ def plot_round_time(table: pd.DataFrame, dataset: str, path: Path, runtime: str)
     twin.grid(False)
     handles = [*axes[1].get_legend_handles_labels()[0], *twin.get_legend_handles_labels()[0]]
     axes[1].legend(handles=handles, fontsize="small", loc="upper left")
-    figure.savefig(path, dpi=100)
+    save_figure(figure, path)

@@ -30,7 +30,7 @@ from fedlab.files import write_text
 from fedlab.preprocessing import Preprocessing, build_cohort_fn
 from fedlab.privacy import audit, canaries
 from fedlab.privacy.mechanisms import PrivacyPlan
-from fedlab.results import provenance
+from fedlab.results import FIRST_LINE, provenance
 from fedlab.runtime import Runner
 from fedlab.study import central, federation
 from fedlab.study.config import RunConfig
@@ -159,7 +159,8 @@ def main() -> None:
                 row = {"dataset": world.dataset.name} | run(world, target, clip, seed)
                 print({column: row[column] for column in SHOWN}, flush=True)
                 rows.append(row | {"seed": seed})
-    write_text(args.to, pd.DataFrame(rows).assign(**provenance()).to_csv(index=False))
+    table = pd.DataFrame(rows).assign(**provenance())
+    write_text(args.to, table.to_csv(index=False), first_line=FIRST_LINE)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ import os
 from collections.abc import Mapping
 
 import pandas as pd
-from _common import ROOT, WRITER_DIGITS
+from _common import ROOT, WRITER_DIGITS, save_figure
 from _privacy_attacks import Crowd, attack_membership, train_references
 from _privacy_defences import (
     CKKS,
@@ -157,9 +157,9 @@ def main() -> None:
     table = build_table(World(args.dataset, recipe))
     path = ROOT / folder / "privacy_ledger.csv"
     write_results(path, table.round(5), seed=recipe.seed)
-    write_text(path.with_suffix(".md"), to_markdown(table))
+    write_text(path.with_suffix(".md"), to_markdown(table), first_line="^# The privacy ledger")
     plots.use_style()
-    plots.ledger(table).savefig(path.with_suffix(".png"), dpi=100)
+    save_figure(plots.ledger(table), path.with_suffix(".png"))
     print(table.iloc[:, :11].round(3).to_string(index=False))
 
 

@@ -171,10 +171,10 @@ def measure_apart(measure: str, variant: str, num_clients: int) -> dict:
     """Runs this script for one measurement in a process of its own."""
     command = [sys.executable, __file__, "--measure", measure, variant, str(num_clients)]
     # A file, not a pipe: stock TFF's worker may outlive the process and keep a pipe open.
-    path = ROOT / "results" / ".measured.json"
-    subprocess.run([*command, "--to", str(path)], check=True)
-    found = json.loads(path.read_text())
-    path.unlink()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "measured.json"
+        subprocess.run([*command, "--to", str(path)], check=True)
+        found = json.loads(path.read_text())
     return {"measure": measure, "variant": variant, "num_clients": num_clients} | found
 
 

@@ -6,7 +6,9 @@ import contextlib
 import json
 import logging
 import os
+import re
 import shutil
+import tempfile
 import warnings
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -16,8 +18,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlab.files import write_text
+from fedlab.files import find_unused, make_marked_folder, resolve_target, write_text
 
+FOLDER_NAME = "fedlab-checkpoints"
 _PREFIX = "round_"
 _KEEP = 3
 _RECORDS = "records.jsonl"
@@ -31,27 +34,42 @@ class Checkpoints:
     TensorFlow program: load only what you (or someone you trust) saved.
 
     Args:
-        folder: Where to save; made if it is not there.
+        folder: Where to save; made if it is not there. All files lie in the folder
+            `fedlab-checkpoints` in it, and nothing else in it is touched.
 
     Raises:
         PermissionError: The folder cannot be made or written.
+        ValueError: There is a folder `fedlab-checkpoints` that this program did not make.
     """
 
     def __init__(self, folder: str | os.PathLike[str]):
-        self._folder = Path(folder)
-        _check_writable(self._folder)
-        for leftover in self._folder.glob(f"{_PREFIX}*_temp*"):  # of a save that was killed
+        self._folder = Path(folder) / FOLDER_NAME
+        _make_folder(self._folder)
+        for leftover in self._list(r"\d+_temp\d{4}"):  # of a save that was killed
             shutil.rmtree(leftover, ignore_errors=True)
+        # TFF's manager would remove old checkpoints by following symbolic links.
         self._manager = tff.program.FileProgramStateManager(
-            self._folder, prefix=_PREFIX, keep_total=_KEEP, keep_first=False
+            self._folder, prefix=_PREFIX, keep_total=0
         )
+
+    def _list(self, pattern: str) -> list[Path]:
+        """Returns what has a name of the prefix and the pattern."""
+        return [
+            path for path in self._folder.iterdir() if re.fullmatch(_PREFIX + pattern, path.name)
+        ]
+
+    def _remove_old(self) -> None:
+        saved = sorted(self._list(r"\d+"), key=lambda path: int(path.name.removeprefix(_PREFIX)))
+        for path in saved[:-_KEEP]:
+            shutil.rmtree(path, ignore_errors=True)  # refuses a symbolic link
 
     def save(self, round_num: int, state, record: dict[str, Any]) -> None:
         """Saves the state after a round, and the round's record."""
-        with (self._folder / _RECORDS).open("a") as file:
+        with resolve_target(self._folder / _RECORDS).open("a") as file:
             file.write(json.dumps(record) + "\n")
         with _without_log_lines():
             _run(self._manager.save(state, round_num))
+        self._remove_old()
 
     def load_latest(self, example_state) -> tuple[int, Any, list[dict[str, Any]]]:
         """Finds where to go on.
@@ -97,16 +115,15 @@ class Checkpoints:
         return kept
 
 
-def _check_writable(folder: Path) -> None:
-    probe = folder / ".writable"
+def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        make_marked_folder(folder)
+        with tempfile.TemporaryFile(dir=folder):  # a folder that can only be read is told now
+            pass
     except OSError as error:
         raise PermissionError(
-            f"Cannot write checkpoints to {str(folder)!r} ({error.strerror}). Choose a folder that "
-            "you may write to."
+            f"Cannot write checkpoints to {str(folder.parent)!r} ({error.strerror}). Choose a "
+            "folder that you may write to."
         ) from error
 
 
@@ -120,8 +137,7 @@ def _is_readable(path: Path) -> bool:
 
 
 def _set_aside(path: Path, error: Exception) -> None:
-    target = path.with_name(f"damaged_{path.name}")
-    shutil.rmtree(target, ignore_errors=True)
+    target = find_unused(path.with_name(f"damaged_{path.name}"))
     path.rename(target)
     warnings.warn(
         f"The checkpoint {path} cannot be read ({type(error).__name__}); it is kept as {target}. "

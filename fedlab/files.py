@@ -1,15 +1,25 @@
-"""Files that are whole or not there at all, and the folder that the course keeps them in."""
+"""Files that are whole or not there at all, and the rule of what this program may remove.
+
+It removes or replaces only what it can prove to have written: a file of an exact name pattern in a
+folder that it made, or one whose first line only this program writes.
+"""
 
 import contextlib
+import itertools
 import os
-import shutil
+import re
 import stat
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+# What `create_part` adds to a file's name. Only this program writes such names.
+PART_PATTERN = r"\.fedlab-part-[0-9a-f]{12}"
+MARKER = ".made-by-fedlab"
+_MARKER_TEXT = "fedlab made this folder. It adds and removes files of its own here.\n"
 _DAY_SECONDS = 86_400
+_MAX_LINE = 1 << 16
 
 
 def cache_dir() -> Path:
@@ -21,44 +31,181 @@ def cache_dir() -> Path:
     return Path(user_cache_dir("fedlab"))
 
 
+def resolve_target(path: Path, first_line: str = "") -> Path:
+    """Follows symbolic links and checks that this program may write a file there.
+
+    Args:
+        path: The file to be written. It need not exist, nor its folder.
+        first_line: A regular expression that the first line of an existing file must match, so that
+            only a file that this program wrote is replaced. An empty file is always replaced.
+            Default: the name alone shows that the file is this program's.
+
+    Returns:
+        The path without symbolic links. The links stay.
+
+    Raises:
+        ValueError: The path is a folder, a device or the like, or a file that does not match.
+        PermissionError: The file belongs to another user or is read-only.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        status = target.lstat()
+    except FileNotFoundError:
+        return target
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{path} is not a regular file. Choose the path of a file.")
+    if status.st_uid != os.getuid() or not os.access(target, os.W_OK):
+        raise PermissionError(
+            f"{path} belongs to another user or is read-only. It was left as it is: choose another "
+            "path."
+        )
+    if first_line and status.st_size:
+        with target.open(encoding="utf-8", errors="replace") as file:
+            if not re.search(first_line, file.readline(_MAX_LINE)):
+                raise ValueError(
+                    f"{path} exists and was not written by fedlab. It was left as it is: choose "
+                    "another path, or move the file away."
+                )
+    return target
+
+
 @contextlib.contextmanager
-def written_beside(target: Path) -> Iterator[Path]:
-    """Gives a new path in the same folder; what is written there becomes `target` if all went well."""
-    part = target.with_name(f"{target.name}.part-{uuid.uuid4().hex[:12]}")
+def create_part(target: Path, mode: int = 0o666) -> Iterator[Path]:
+    """Creates an empty file in the target's folder, and removes it at the end if it is still there.
+
+    Args:
+        target: The new file's name begins with this name.
+        mode: Permission bits of the new file, less those of the umask.
+
+    Yields:
+        The path of the new file.
+    """
+    part = target.with_name(f"{target.name}.fedlab-part-{uuid.uuid4().hex[:12]}")
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
     try:
         yield part
-        os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
 
 
-def write_text(target: Path, text: str) -> None:
-    """Writes a text file as a whole, its folder too; whoever reads sees the old text or the new."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with written_beside(target) as part:
+@contextlib.contextmanager
+def written_beside(
+    target: Path, *, mode: int | None = None, first_line: str = ""
+) -> Iterator[Path]:
+    """Creates a file beside a target, which replaces the target if no error is raised.
+
+    Args:
+        target: The file to be written; symbolic links are followed.
+        mode: Permission bits. Default: those of the file that is replaced; a new file's are the
+            umask's.
+        first_line: See `resolve_target`.
+
+    Yields:
+        The path of the file to write to.
+
+    Raises:
+        ValueError: The target is not a regular file, or not this program's (see `first_line`).
+        PermissionError: The target belongs to another user or is read-only.
+    """
+    target = resolve_target(target, first_line)
+    if mode is None and target.exists():
+        mode = stat.S_IMODE(target.stat().st_mode)
+    with create_part(target, 0o666 if mode is None else mode) as part:
+        yield part
+        if mode is not None:
+            part.chmod(mode)
+        os.replace(part, target)
+
+
+def write_text(target: Path, text: str, *, first_line: str = "") -> None:
+    """Writes a text file as a whole; whoever reads it sees the old text or the new.
+
+    Args:
+        target: The file to be written; its folder is made if it does not exist.
+        text: The file's new content.
+        first_line: See `resolve_target`.
+
+    Raises:
+        ValueError: The target is not a regular file, or not this program's (see `first_line`).
+        PermissionError: The target belongs to another user or is read-only.
+    """
+    resolve_target(target).parent.mkdir(parents=True, exist_ok=True)
+    with written_beside(target, first_line=first_line) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def is_ours(path: Path) -> bool:
-    """Returns whether the file is there, belongs to this user, and nobody else may change it."""
+    """Returns whether the file exists, belongs to this user, and nobody else may change it."""
     if not path.exists():
         return False
     status = path.stat()
     return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def remove_abandoned(folder: Path, *patterns: str) -> None:
-    """Removes files and folders that nobody has touched for a day, as a killed process leaves them.
+def make_marked_folder(folder: Path) -> None:
+    """Makes a folder in which this program may remove files, or checks that it made the folder.
 
-    Younger ones may be in use. Other processes may be removing the same.
+    The first file in the folder marks it. An empty folder is taken over.
+
+    Args:
+        folder: The folder; those above it are made, too.
+
+    Raises:
+        ValueError: The folder is not empty and not marked.
+        OSError: The folder cannot be made, read or written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    marker = folder / MARKER
+    if not any(folder.iterdir()):
+        marker.write_text(_MARKER_TEXT, encoding="utf-8")
+    # A process that was killed here may have written the marker in part.
+    if not marker.is_file() or not _MARKER_TEXT.encode().startswith(marker.read_bytes()):
+        raise ValueError(
+            f"{folder} was not made by fedlab. Nothing was changed: rename that folder, or choose "
+            "another one."
+        )
+
+
+def list_files(folder: Path, pattern: str) -> list[tuple[Path, os.stat_result]]:
+    """Returns this user's regular files in a folder, not below it, whose whole name matches.
+
+    Args:
+        folder: The folder. Symbolic links in it are left out.
+        pattern: A regular expression.
+
+    Returns:
+        Pairs of a path and its status.
+    """
+    matches = []
+    for path in folder.iterdir():
+        if re.fullmatch(pattern, path.name):
+            with contextlib.suppress(FileNotFoundError):  # another process may remove it
+                status = path.lstat()
+                if stat.S_ISREG(status.st_mode) and status.st_uid == os.getuid():
+                    matches.append((path, status))
+    return matches
+
+
+def remove_abandoned(folder: Path, pattern: str) -> None:
+    """Removes files that nobody has touched for a day, as a killed process leaves them.
+
+    Younger ones may be in use. Other processes may remove the same files at the same time.
+
+    Args:
+        folder: The folder; what lies below it stays.
+        pattern: A regular expression that a file's whole name must match. Only files that this
+            program wrote may match it.
     """
     yesterday = time.time() - _DAY_SECONDS
-    for pattern in patterns:
-        for path in folder.glob(pattern):
+    for path, status in list_files(folder, pattern):
+        if status.st_mtime < yesterday:
             with contextlib.suppress(OSError):
-                if path.stat().st_mtime >= yesterday:
-                    continue
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink()
+                path.unlink()
+
+
+def find_unused(path: Path) -> Path:
+    """Returns the path, or the first of `path.1`, `path.2`, … that does not exist."""
+    names = itertools.chain(
+        [path], (path.with_name(f"{path.name}.{k}") for k in itertools.count(1))
+    )
+    return next(name for name in names if not os.path.lexists(name))

@@ -11,6 +11,8 @@ import pandas as pd
 
 from fedlab.files import write_text
 
+# How the first line ends of each file with `provenance`.
+FIRST_LINE = ",versions,machine,command$"
 _PACKAGES = ("tensorflow", "tensorflow-federated", "numpy")
 
 
@@ -21,8 +23,13 @@ def write_results(path: str | os.PathLike[str], rows: pd.DataFrame, *, seed: int
         path: The file, such as `results/baseline.csv`; its folder is made if it is not there.
         rows: What was measured.
         seed: The seed that it was measured with.
+
+    Raises:
+        ValueError: The path is not a regular file, or holds a file that is no result.
+        PermissionError: The file belongs to another user or is read-only.
     """
-    write_text(Path(path), rows.assign(seed=seed, **provenance()).to_csv(index=False))
+    table = rows.assign(seed=seed, **provenance())
+    write_text(Path(path), table.to_csv(index=False), first_line=FIRST_LINE)
 
 
 def provenance() -> dict[str, str]:

@@ -20,6 +20,7 @@ from fedlab.checkpoints import Checkpoints
 from fedlab.preprocessing import CohortFn
 
 Record = dict[str, Any]
+_CSV_FIRST_LINE = "^round_num,num_clients,"
 EvaluateFn = Callable[[tff.learning.models.ModelWeights], Mapping[str, float]]
 
 
@@ -92,8 +93,10 @@ def run_rounds(
         evaluate_fn: Model weights to `{name: value}`, from `fedlab.evaluation`.
         evaluate_every: Evaluate after every n-th round, and after the last.
         initial_weights: Start from these instead of the model's own; not used when resuming.
-        checkpoint_dir: Save after every round, and go on from the newest checkpoint there.
-        csv_path: Write the records here after every round.
+        checkpoint_dir: Save after every round in the folder `fedlab-checkpoints` of this folder,
+            and go on from the newest checkpoint there.
+        csv_path: Write the records to this file after every round. A file of such records is
+            replaced, any other is refused.
         tensorboard_dir: Write the records here as TensorBoard summaries.
         progress: Show a progress bar with loss and accuracy.
 
@@ -102,9 +105,10 @@ def run_rounds(
 
     Raises:
         ValueError: A number is out of range, a round diverged, the process lacks a metric, or the
-            checkpoint is another model's, has other hyperparameters or is past `num_rounds`.
+            checkpoint is another model's, has other hyperparameters or is past `num_rounds`; or
+            `csv_path` or the folder of the checkpoints exists and is not this program's.
         ClientError: A client failed, or its update is not finite.
-        PermissionError: `checkpoint_dir` cannot be written.
+        PermissionError: `checkpoint_dir` or `csv_path` cannot be written.
         TrainingInterrupted: The stop button (Ctrl-C); it holds the run so far.
     """
     for name, value in (("num_rounds", num_rounds), ("evaluate_every", evaluate_every)):
@@ -254,11 +258,15 @@ def _flatten(hparams: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 def _build_sinks(csv_path, tensorboard_dir) -> list[Callable[[list[Record]], None]]:
     sinks = []
     if csv_path:
-        path = Path(csv_path)
-        path.parent.mkdir(parents=True, exist_ok=True)  # fails here, not after the first round
-        sinks.append(
-            lambda records: files.write_text(path, pd.DataFrame(records).to_csv(index=False))
-        )
+        # These fail here, not after the first round.
+        path = files.resolve_target(Path(csv_path), _CSV_FIRST_LINE)
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+        def write_csv(records: list[Record]) -> None:
+            text = pd.DataFrame(records).to_csv(index=False)
+            files.write_text(path, text, first_line=_CSV_FIRST_LINE)
+
+        sinks.append(write_csv)
     if tensorboard_dir:
         sinks.append(_SummarySink(tensorboard_dir))
     return sinks

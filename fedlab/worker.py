@@ -31,6 +31,7 @@ _MAX_MESSAGE_BYTES = 2_000_000_000
 # of all. The results are the same, bit for bit.
 _CALLS_PER_CORE = 2
 _COPY_PREFIX = "tff-worker-"
+_COPY_PATTERN = rf"{_COPY_PREFIX}\d[\w.+]*-\d+-\d+({files.PART_PATTERN})?"  # see `_private_worker`
 # The watcher reads a pipe whose other end only the owner holds. When that end closes, for whatever
 # reason, it removes the folder with the socket and ends its process group: the worker, and itself.
 # (A worker that died before has left its own number to others; a group's stays while it is in it.)
@@ -142,8 +143,8 @@ def _private_worker(session_folder: str) -> str:
             _copy_worker(source, target)
         with contextlib.suppress(OSError):  # a folder that can only be read will do, too
             os.utime(target)  # in use
-        files.remove_abandoned(folder, f"{_COPY_PREFIX}*")
-    except OSError:
+        files.remove_abandoned(folder, _COPY_PATTERN)
+    except (OSError, ValueError):  # ValueError: something else has the name
         target = Path(session_folder) / name
         _copy_worker(source, target)
     return str(target)
@@ -156,9 +157,9 @@ def _tff_version() -> str:
 def _copy_worker(source: Path, target: Path) -> None:
     """Copies the worker with its one listening address exchanged, and renames it into place."""
     with (
-        files.written_beside(target) as part,
+        files.written_beside(target, mode=0o700) as part,
         source.open("rb") as original,
-        open(part, "x+b", opener=lambda path, flags: os.open(path, flags, 0o700)) as copy,
+        part.open("r+b") as copy,
     ):
         shutil.copyfileobj(original, copy, 1 << 22)
         copy.flush()

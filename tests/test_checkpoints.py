@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from fedlab import models, runtime
 from fedlab.algorithms import build_fed_avg
-from fedlab.checkpoints import Checkpoints
+from fedlab.checkpoints import FOLDER_NAME, Checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,11 @@ def saved(train, tmp_path_factory):
 @pytest.fixture
 def copy(saved, tmp_path):
     return Path(shutil.copytree(saved, tmp_path / "copy"))
+
+
+@pytest.fixture
+def inner(copy):
+    return copy / FOLDER_NAME
 
 
 def content(folder):
@@ -68,21 +73,22 @@ def test_a_finished_run_does_nothing_more(train, copy):
     assert content(copy) == before
 
 
-def test_the_newest_three_checkpoints_are_kept(copy):
-    kept = sorted(path.name for path in copy.glob("round_*"))
+def test_the_newest_three_checkpoints_are_kept(inner):
+    kept = sorted(path.name for path in inner.glob("round_*"))
     assert kept == ["round_2", "round_3", "round_4"]
 
 
-def test_leftovers_of_a_killed_save_are_cleared_away(train, unbroken, copy):
-    shutil.copytree(copy / "round_4", copy / "round_5_temp1234")
-    with (copy / "records.jsonl").open("a") as file:
+def test_leftovers_of_a_killed_save_are_cleared_away(train, unbroken, copy, inner):
+    shutil.copytree(inner / "round_4", inner / "round_5_temp1234")
+    with (inner / "records.jsonl").open("a") as file:
         file.write('{"round_num": 5, "lo')
     tiny.assert_same_run(train(checkpoint_dir=copy), unbroken)
-    assert not list(copy.glob("*_temp*"))
+    assert not list(inner.glob("*_temp*"))
 
 
 def test_a_kill_before_the_first_checkpoint_costs_no_record(train, unbroken, tmp_path):
-    (tmp_path / "records.jsonl").write_text('{"round_num": 1, "lo')  # no line end
+    Checkpoints(tmp_path)
+    (tmp_path / FOLDER_NAME / "records.jsonl").write_text('{"round_num": 1, "lo')  # no line end
     train(1, checkpoint_dir=tmp_path)
     resumed = train(checkpoint_dir=tmp_path)
     tiny.assert_same_run(resumed, unbroken)
@@ -105,23 +111,32 @@ def halve(path):
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_newest_checkpoint_is_kept_and_the_one_before_serves(
-    train, unbroken, copy, damage
+    train, unbroken, copy, inner, damage
 ):
-    DAMAGES[damage](copy / "round_4")
-    damaged = content(copy / "round_4")
+    DAMAGES[damage](inner / "round_4")
+    damaged = content(inner / "round_4")
     with pytest.warns(UserWarning, match=r"round_4 cannot be read .* Going on from the one before"):
         run = train(checkpoint_dir=copy)
     tiny.assert_same_run(run, unbroken)
-    assert content(copy / "damaged_round_4") == damaged
+    assert content(inner / "damaged_round_4") == damaged
 
 
-def test_with_every_checkpoint_damaged_the_run_begins_again(train, unbroken, copy):
-    for path in copy.glob("round_*"):
+def test_with_every_checkpoint_damaged_the_run_begins_again(train, unbroken, copy, inner):
+    for path in inner.glob("round_*"):
         (path / "saved_model.pb").unlink()
     with pytest.warns(UserWarning, match=r"round_[234] cannot be read"):
         run = train(checkpoint_dir=copy)
     tiny.assert_same_run(run, unbroken)
-    assert len(list(copy.glob("damaged_round_*"))) == 3
+    assert len(list(inner.glob("damaged_round_*"))) == 3
+
+
+def test_a_second_damaged_checkpoint_of_a_round_leaves_the_first(train, copy, inner):
+    for damage in (b"1", b"2"):
+        (inner / "round_4" / "saved_model.pb").write_bytes(damage)
+        with pytest.warns(UserWarning, match="round_4 cannot be read"):
+            train(4, checkpoint_dir=copy)
+    first, second = (inner / f"damaged_round_4{end}" / "saved_model.pb" for end in ("", ".1"))
+    assert (first.read_bytes(), second.read_bytes()) == (b"1", b"2")
 
 
 OTHERS = {
@@ -207,11 +222,12 @@ def test_weights_that_are_not_finite_are_not_saved(train, tmp_path):
 
 
 def saving(folder):
-    return any(folder.glob("round_*_temp*"))
+    return any((folder / FOLDER_NAME).glob("round_*_temp*"))
 
 
 def newest(folder):
-    return max([int(p.name[6:]) for p in folder.glob("round_*") if p.name[6:].isdigit()] or [0])
+    names = [path.name[6:] for path in (folder / FOLDER_NAME).glob("round_*")]
+    return max([int(name) for name in names if name.isdigit()] or [0])
 
 
 def test_killed_at_any_moment_it_ends_as_if_it_never_had_been(train, tmp_path):

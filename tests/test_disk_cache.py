@@ -21,8 +21,8 @@ remember = disk_cache.remember
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """An empty cache."""
-    monkeypatch.setenv(disk_cache.FOLDER_VARIABLE, str(tmp_path / "new" / "compiled"))
-    return tmp_path / "new" / "compiled"
+    monkeypatch.setenv(disk_cache.FOLDER_VARIABLE, str(tmp_path / "new"))
+    return tmp_path / "new" / disk_cache.FOLDER_NAME
 
 
 def never():
@@ -178,8 +178,9 @@ def test_what_cannot_be_removed_does_not_keep_the_rest(folder, monkeypatch):
     monkeypatch.setattr(disk_cache, "MAX_BYTES", 10)
     (folder / "a folder").mkdir(parents=True, mode=0o700)
     folder.chmod(0o700)
-    (folder / "kind-old.part-abandoned").touch()
-    os.utime(folder / "kind-old.part-abandoned", (0, 0))
+    abandoned = folder / f"kind-{'0' * 32}.fedlab-part-{'0' * 12}"
+    abandoned.touch()
+    os.utime(abandoned, (0, 0))
     for key in (b"1", b"2"):
         remember(lambda: bytes(1000), "kind", key)
     assert [path.name for path in folder.iterdir()] == ["a folder"]

@@ -1,15 +1,14 @@
 """A packed file is unpacked, a download fetched: whole or not at all, and whoever waits sees why."""
 
 import errno
-import http.server
 import lzma
 import os
 import shutil
 import socket
-import threading
 import time
 
 import pytest
+import serving
 import tiny
 
 from fedlab import datasets
@@ -95,11 +94,12 @@ def test_what_a_killed_attempt_left_goes_the_next_day(whole, tmp_path):
     packed.write_bytes(lzma.compress(whole.read_bytes()))
     cache = tmp_path / "cache"
     cache.mkdir()
-    for name in ("other.sqlite.part-old", "other.sqlite.part-new"):
+    old, new = (f"other-{'0' * 16}.sqlite.fedlab-part-{digit * 12}" for digit in "01")
+    for name in (old, new):
         (cache / name).touch()
-    os.utime(cache / "other.sqlite.part-old", (0, time.time() - 90_000))
+    os.utime(cache / old, (0, time.time() - 90_000))
     datasets.load_sqlite(packed, cache_dir=cache)
-    assert [path.name for path in cache.glob("*.part-*")] == ["other.sqlite.part-new"]
+    assert [path.name for path in cache.glob("*part-*")] == [new]
 
 
 # A full disk
@@ -143,32 +143,6 @@ def test_a_disk_that_fills_up_is_not_called_a_failed_download(
 # Downloading
 
 
-class Server:
-    """Serves one answer on the loopback interface, and counts the requests."""
-
-    def __init__(self, content: bytes):
-        self.content, self.status, self.claimed = content, 200, len(content)
-        self.num_requests = 0
-        server = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                server.num_requests += 1
-                self.send_response(server.status)
-                self.send_header("Content-Length", str(server.claimed))
-                self.end_headers()
-                self.wfile.write(server.content)
-
-            def log_message(self, *args):
-                pass
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}/{tiny.NAME}.lzma"
-
-    def answer(self, content: bytes, *, status: int = 200, claimed: int | None = None):
-        self.content, self.status, self.claimed = content, status, claimed or len(content)
-
-
 @pytest.fixture(scope="module")
 def packed_bytes(whole):
     return lzma.compress(whole.read_bytes(), format=lzma.FORMAT_ALONE)
@@ -178,12 +152,8 @@ def packed_bytes(whole):
 def server(packed_bytes, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("FEDLAB_EMNIST_URL", raising=False)
-    server = Server(packed_bytes)
-    thread = threading.Thread(target=server.http.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    yield server
-    server.http.shutdown()
-    server.http.server_close()
+    with serving.serve(packed_bytes) as server:
+        yield server
 
 
 def test_downloads_once(server, tmp_path):

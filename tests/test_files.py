@@ -1,11 +1,14 @@
-"""Files are whole or not there, and what a killed process left goes the next day."""
+"""Files are whole or not there, links and modes stay, and what a killed process left goes."""
 
 import contextlib
 import os
+import socket
+import stat
 import time
 from pathlib import Path
 
 import platformdirs
+import pytest
 
 from fedlab import files
 
@@ -31,21 +34,108 @@ def test_write_text_makes_the_folder_and_a_file_as_any_other(tmp_path):
 
 
 def test_removes_what_nobody_touched_for_a_day(tmp_path):
-    for name in ("part-old", "part-new", "kept-old"):
+    for name in ("part-old", "part-new", "kept-old", "part-old-kept"):
         (tmp_path / name).touch()
     (tmp_path / "part-folder").mkdir()
-    (tmp_path / "part-folder" / "file").touch()
-    for name in ("part-old", "kept-old", "part-folder"):
-        os.utime(tmp_path / name, (0, time.time() - 90_000))
-    files.remove_abandoned(tmp_path, "part-*")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept-old", "part-new"]
+    (tmp_path / "part-link").symlink_to("kept-old")
+    for name in ("part-old", "kept-old", "part-folder", "part-link", "part-old-kept"):
+        os.utime(tmp_path / name, (0, time.time() - 90_000), follow_symlinks=False)
+    files.remove_abandoned(tmp_path, "part-[a-z]+")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "kept-old", "part-folder", "part-link", "part-new", "part-old-kept",
+    ]  # fmt: skip
 
 
 def test_another_process_may_remove_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "glob", lambda self, pattern: [tmp_path / "gone"])
-    files.remove_abandoned(tmp_path, "*")
+    monkeypatch.setattr(Path, "iterdir", lambda self: [tmp_path / "gone"])
+    files.remove_abandoned(tmp_path, ".*")
 
 
 def test_the_cache_is_the_platform_s(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert files.cache_dir() == tmp_path / "fedlab" == Path(platformdirs.user_cache_dir("fedlab"))
+
+
+# What is written over
+
+
+@pytest.fixture
+def target(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    return path
+
+
+def test_a_symbolic_link_stays_and_its_target_is_written(tmp_path, target):
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "link"
+    link.symlink_to("../file")
+    files.write_text(link, "new")
+    assert os.readlink(link) == "../file"
+    assert target.read_text() == "new"
+    assert not target.is_symlink()
+    assert os.listdir(tmp_path / "elsewhere") == ["link"]
+
+
+def test_a_link_to_a_file_that_does_not_exist_makes_that_file(tmp_path):
+    (tmp_path / "link").symlink_to("new/file")
+    files.write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "new" / "file").read_text() == "new"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o755, 0o666])
+def test_the_mode_is_kept(target, mode):
+    target.chmod(mode)
+    files.write_text(target, "new")
+    assert target.read_text() == "new"
+    assert stat.S_IMODE(target.stat().st_mode) == mode
+
+
+def make_socket(path):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+SPECIAL = {
+    "folder": lambda path: path.mkdir(),
+    "fifo": os.mkfifo,
+    "socket": make_socket,
+    "loop": lambda path: path.symlink_to(path.name),
+    "link to a fifo": lambda path: [os.mkfifo(f"{path}.fifo"), path.symlink_to(f"{path}.fifo")],
+}
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_what_is_no_regular_file_is_refused(tmp_path, kind):
+    SPECIAL[kind](tmp_path / "s")
+    before = [(path.name, path.lstat()) for path in tmp_path.iterdir()]
+    with pytest.raises(ValueError, match=r"/s is not a regular file"):
+        files.write_text(tmp_path / "s", "new")
+    assert [(path.name, path.lstat()) for path in tmp_path.iterdir()] == before
+
+
+def test_another_user_s_file_is_refused(tmp_path, target, monkeypatch):
+    uid = target.stat().st_uid
+    monkeypatch.setattr(os, "getuid", lambda: uid + 1)
+    with pytest.raises(PermissionError, match="file belongs to another user or is read-only"):
+        files.write_text(target, "new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"file": "old"}
+
+
+def test_a_read_only_file_is_refused(tmp_path, target, monkeypatch):
+    target.chmod(0o444)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may write any file
+    with pytest.raises(PermissionError, match="is read-only. It was left as it is"):
+        files.write_text(target, "new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"file": "old"}
+
+
+def test_a_device_is_refused(target, monkeypatch):
+    # No real device: what a mistake would replace is not the test's.
+    status = list(target.lstat())
+    status[0] = stat.S_IFCHR | 0o666
+    monkeypatch.setattr(Path, "lstat", lambda self: os.stat_result(status))
+    with pytest.raises(ValueError, match="is not a regular file"):
+        files.write_text(target, "new")
+    assert target.read_text() == "old"

@@ -164,10 +164,37 @@ def test_an_unfinished_build_is_not_taken_for_whole(machine):
     code, _, err = machine.run("build", UV_CODE="1")
     assert code == 1
     assert "not built" in err.splitlines()[-1]
+    assert (machine.repo / ".venv" / "built").read_text() == "unfinished build of ./lab\n"
     (machine.repo / ".venv" / "half").touch()
     assert machine.run("build")[0] == 0
     assert machine.num_builds() == 2
     assert not (machine.repo / ".venv" / "half").exists()
+
+
+def test_an_environment_of_the_user_s_own_is_not_removed(machine):
+    folder = machine.repo / ".venv"
+    (folder / "bin").mkdir(parents=True)
+    for name in ("pyvenv.cfg", "built", "bin/python"):
+        (folder / name).write_text("the user's")
+    code, out, err = machine.run("build")
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1] == (
+        f"lab: {folder} was not made by ./lab. Rename or remove it, then run ./lab again."
+    )
+    for name in ("pyvenv.cfg", "built", "bin/python"):
+        assert (folder / name).read_text() == "the user's"
+
+
+def test_an_empty_folder_and_a_link_may_stand_in_the_environment_s_place(machine, tmp_path):
+    link, folder = machine.repo / ".venv", tmp_path / "large disk"
+    folder.mkdir()
+    link.symlink_to(folder)
+    for lock in ("numpy==1.26.4\n", "numpy==1.26.5\n"):
+        (machine.repo / "requirements.lock").write_text(lock)
+        assert machine.run("build")[0] == 0
+        assert link.is_symlink()
+        assert (folder / "built").exists()
+    assert machine.num_builds() == 2
 
 
 def test_two_at_once_build_once(machine):

@@ -185,12 +185,13 @@ def test_copies_of_rebuilt_environments_do_not_stay(monkeypatch, tmp_path):
     monkeypatch.setattr(fedlab.worker, "_copy_worker", lambda source, target: target.touch(0o700))
     kept = Path(fedlab.worker._private_worker("unused"))
     long_ago = (0, time.time() - 90_000)
-    for name, times in (("0.86-old", long_ago), ("0.87.part-old", long_ago), ("0.88-new", None)):
+    part = f"0.87.0-5-7.fedlab-part-{'0' * 12}"
+    for name, times in (("0.86.0-5-7", long_ago), (part, long_ago), ("0.88.0-5-7", None)):
         (kept.parent / f"tff-worker-{name}").touch()
         os.utime(kept.parent / f"tff-worker-{name}", times)
     os.utime(kept, long_ago)
     assert fedlab.worker._private_worker("unused") == str(kept)
-    assert {path.name for path in kept.parent.iterdir()} == {kept.name, "tff-worker-0.88-new"}
+    assert {path.name for path in kept.parent.iterdir()} == {kept.name, "tff-worker-0.88.0-5-7"}
 
 
 # TFF takes seconds to import. The first two kernels have it, one for each way of ending; the worker

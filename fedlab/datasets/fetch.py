@@ -4,8 +4,8 @@ import contextlib
 import errno
 import hashlib
 import lzma
+import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -14,7 +14,7 @@ import pooch
 from tqdm.auto import tqdm
 from tqdm.utils import CallbackIOWrapper
 
-from fedlab.files import remove_abandoned, written_beside
+from fedlab.files import PART_PATTERN, create_part, remove_abandoned, written_beside
 
 CheckFn = Callable[[Path], None]
 _CHUNK = 1 << 20
@@ -40,10 +40,9 @@ def download_and_unpack(url: str, target: Path, *, check_fn: CheckFn) -> None:
         ValueError: What came is damaged or not the data.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(target.parent, "download-*", f"{target.name}.part-*")
+    remove_abandoned(target.parent, re.escape(target.name) + PART_PATTERN)
     _check_space(target.parent, ENOUGH_BYTES)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix="download-") as folder:
-        packed = Path(folder) / "packed"
+    with create_part(target) as packed:
         try:
             _download(url, packed)
         except OSError as error:  # every error of requests is one
@@ -102,7 +101,7 @@ def unpack_to_cache(packed: Path, cache_dir: Path, *, check_fn: CheckFn) -> Path
     target = cache_dir / f"{packed.stem.removesuffix('.sqlite')}-{digest[:16]}.sqlite"
     if not target.exists():
         cache_dir.mkdir(parents=True, exist_ok=True)
-        remove_abandoned(cache_dir, "*.sqlite.part-*")
+        remove_abandoned(cache_dir, r".+-[0-9a-f]{16}\.sqlite" + PART_PATTERN)
         packed_bytes = packed.stat().st_size
         _check_space(cache_dir, min(_MOST_UNPACKED * packed_bytes, ENOUGH_BYTES))
         unpack(packed, target, check_fn=check_fn, shown_name=str(packed))

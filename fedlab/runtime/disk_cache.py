@@ -12,11 +12,13 @@ import tensorflow as tf
 
 from fedlab import files
 
-# Names another folder; else it is one in the user's cache.
+# Names the folder in which the folder below is made; else it is one in the user's cache.
 FOLDER_VARIABLE = "FEDLAB_COMPILED"
+FOLDER_NAME = "fedlab-compiled"
 MAX_BYTES = 64 * 2**20  # of all files; a round of the article's CNN takes half a megabyte
 _MAX_FILE_BYTES = 8 * 2**20  # what is larger is mostly weights
 _DIGEST_BYTES = hashlib.sha256().digest_size
+_NAME_PATTERN = "[a-z]+-[0-9a-f]{32}"  # see `remember`
 # Of what is imported, not of what is there when it is first asked for.
 _OWN_CODE = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
 # They choose TensorFlow's kernels, and so what its graphs may be rewritten to.
@@ -32,7 +34,7 @@ def remember(create: Callable[[], bytes], kind: str, *key: bytes) -> bytes:
 
     Args:
         create: Makes it. Its errors are raised, and not kept.
-        kind: What it is.
+        kind: What it is, in small letters.
         *key: All that it depends on, besides.
     """
     folder = _folder()
@@ -41,14 +43,15 @@ def remember(create: Callable[[], bytes], kind: str, *key: bytes) -> bytes:
     if found is None:
         found = create()
         if len(found) <= _MAX_FILE_BYTES:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):  # something else has the name
                 _write(path, found)
                 _remove_oldest(folder)
     return found
 
 
 def _folder() -> Path:
-    return Path(os.environ.get(FOLDER_VARIABLE) or files.cache_dir() / "compiled")
+    named = os.environ.get(FOLDER_VARIABLE)
+    return Path(named) / FOLDER_NAME if named else files.cache_dir() / "compiled"
 
 
 def _digest(*parts: bytes) -> bytes:
@@ -73,24 +76,21 @@ def _read(path: Path) -> bytes | None:
 
 def _write(path: Path, found: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (
-        files.written_beside(path) as part,
-        open(part, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file,
-    ):
-        file.write(_digest(path.name.encode(), found) + found)
+    with files.written_beside(path, mode=0o600) as part:
+        part.write_bytes(_digest(path.name.encode(), found) + found)
 
 
 def _remove_oldest(folder: Path) -> None:
-    """Keeps the folder within its size. Other processes may be at it, too."""
-    files.remove_abandoned(folder, "*.part-*")
-    found, kept = [], 0
-    for path in folder.iterdir():
-        with contextlib.suppress(OSError):
-            if path.is_file():
-                found.append((path.stat(), path))
-    for status, path in sorted(found, key=lambda one: -one[0].st_mtime):
-        kept += status.st_size
-        if kept > MAX_BYTES:
+    """Keeps the folder within its size. Other processes may be at it, too.
+
+    Only a file that begins with the digest of its name and content is removed.
+    """
+    files.remove_abandoned(folder, _NAME_PATTERN + files.PART_PATTERN)
+    num_bytes = 0
+    stored = files.list_files(folder, _NAME_PATTERN)
+    for path, status in sorted(stored, key=lambda pair: -pair[1].st_mtime):
+        num_bytes += status.st_size
+        if num_bytes > MAX_BYTES and _read(path) is not None:
             with contextlib.suppress(OSError):
                 path.unlink()
 

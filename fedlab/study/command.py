@@ -92,6 +92,8 @@ def _run(args: argparse.Namespace, configs: list[RunConfig], seeds: list[int]) -
     runs_path, curves_path, _ = report.result_paths(args.out, args.name, dataset.name)
     is_whole = args.only is None and args.seed is None
     if is_whole:
+        for path in (runs_path, curves_path):
+            report.check_writable(path)
         _check_replaces(runs_path, dataset, seeds)
     kept = store.Store(args.folder or store.default_folder(dataset.name), dataset)
     num_kept = sum(kept.load(config, seed) is not None for config in configs for seed in seeds)

@@ -10,11 +10,13 @@ from typing import Any
 import pandas as pd
 
 from fedlab import statistics
-from fedlab.files import write_text
+from fedlab.files import resolve_target, write_text
 from fedlab.study.config import RESULT_COLUMNS, RunConfig
 
 _CURVE_COLUMNS = {"eval_accuracy": 5, "eval_loss": 4}  # digits that are kept
 _WHOLE = ("max_examples", "diverged_in_round", "rounds_to_target")  # or empty
+_CSV_FIRST_LINE = "^name,(group|seed),"  # of the runs, of the curves
+_REPORT_FIRST_LINE = "^# The study “"
 _SEPARATOR = " | "  # in the names of a study that holds methods against each other by setting
 
 
@@ -59,7 +61,17 @@ def build_curve(config: RunConfig, seed: int, records: pd.DataFrame) -> pd.DataF
 def write_csv(path: Path, rows: pd.DataFrame) -> None:
     """Writes a table; whole numbers stay whole where some are missing."""
     whole = {name: "Int64" for name in _WHOLE if name in rows}
-    write_text(path, rows.astype(whole).to_csv(index=False))
+    write_text(path, rows.astype(whole).to_csv(index=False), first_line=_CSV_FIRST_LINE)
+
+
+def check_writable(path: Path) -> None:
+    """Checks that a table may be written.
+
+    Raises:
+        ValueError: The path is not a regular file, or holds a file that is no study's table.
+        PermissionError: The file belongs to another user or is read-only.
+    """
+    resolve_target(path, _CSV_FIRST_LINE)
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -166,7 +178,7 @@ def write_report(path: Path, study: str, runs: pd.DataFrame) -> None:
     else:
         parts.append(accuracy_table(runs))
     parts.append(f"Made by `python -m fedlab study {study} --report` from the CSV file beside it.")
-    write_text(path, "\n\n".join(parts) + "\n")
+    write_text(path, "\n\n".join(parts) + "\n", first_line=_REPORT_FIRST_LINE)
 
 
 def select(configs: Iterable[RunConfig], only: str | None) -> list[RunConfig]:

@@ -81,7 +81,7 @@ class Store:
         try:
             return _unseal(path.read_text(encoding="utf-8"), config.key, seed)
         except (ValueError, TypeError, KeyError) as error:
-            aside = _unused(path)
+            aside = files.find_unused(path.with_name(f"{path.name}.damaged"))
             path.rename(aside)
             self._notice_fn(
                 f"{path} is damaged ({error}). It is {aside.name} now, and the run is done again."
@@ -142,11 +142,6 @@ def _unseal(text: str, key: str, seed: int) -> dict[str, Any]:
     if (payload["key"], payload["seed"]) != (key, seed):
         raise ValueError(f"it is the run {payload['key']} with seed {payload['seed']}")
     return payload
-
-
-def _unused(path: Path) -> Path:
-    names = (path.with_name(f"{path.name}.damaged{k or ''}") for k in range(10**6))
-    return next(name for name in names if not name.exists())
 
 
 def run_all(
