@@ -7,17 +7,17 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from fedlab import datasets, files
+from fedlab import data, files
 
 ROOT = Path(__file__).resolve().parents[1]
 WRITER_DIGITS = ROOT.parent / "shared/data/writer-digits/emnist_all.sqlite.lzma"
 
 
-def load() -> tuple[str, datasets.MemoryClientData, datasets.MemoryClientData]:
+def load() -> tuple[str, data.MemoryClientData, data.MemoryClientData]:
     """Returns a data set's name, its training and its test half: the best that is there."""
     if WRITER_DIGITS.exists():
-        return "writer digits", *datasets.load_sqlite(WRITER_DIGITS)
-    return "digits", *datasets.load("digits")
+        return "writer digits", *data.load_sqlite(WRITER_DIGITS)
+    return "digits", *data.load("digits")
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -6,12 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from _privacy_world import World
 
-from fedlab import runtime, sampling
-from fedlab.datasets.client_data import Examples, MemoryClientData
+from fedlab import runtime
+from fedlab.attacks import image_similarity, inversion, membership
+from fedlab.data import sampling
+from fedlab.data.client_data import Examples, MemoryClientData
+from fedlab.data.preprocessing import build_cohort_fn
+from fedlab.experiments.central_training import Weights
 from fedlab.models import create_small_cnn
-from fedlab.preprocessing import build_cohort_fn
-from fedlab.privacy import inversion, membership, similarity
-from fedlab.study.central import Weights
 
 
 class Crowd:
@@ -38,7 +39,7 @@ class Crowd:
 
     def blank_ssim(self) -> float:
         """Returns the score of blank paper."""
-        return float(similarity.blank_baseline(self.images).ssim.mean())
+        return float(image_similarity.blank_baseline(self.images).ssim.mean())
 
     def ssim_one_by_one(self, runner: runtime.Runner) -> float:
         """Inverts what the server gets of each client alone. Returns the mean SSIM."""
@@ -46,13 +47,13 @@ class Crowd:
         for k, writer in enumerate(self._data.client_ids):
             seen = self._see(runner, [writer])
             found.append(self._invert(seen, self.labels[k : k + 1]))
-        return float(similarity.score(self.images, np.concatenate(found)).ssim.mean())
+        return float(image_similarity.score(self.images, np.concatenate(found)).ssim.mean())
 
     def ssim_of_sum(self, runner: runtime.Runner) -> float:
         """Inverts the sum of all; each image is paired with one digit. Returns the mean SSIM."""
         found = self._invert(self._see(runner, self._data.client_ids), self.labels)
-        found = found[similarity.match(self.images, found)]
-        return float(similarity.score(self.images, found).ssim.mean())
+        found = found[image_similarity.match(self.images, found)]
+        return float(image_similarity.score(self.images, found).ssim.mean())
 
     def _see(self, runner: runtime.Runner, writers: Sequence[str]) -> list[np.ndarray]:
         """Runs a round and returns what it did to the weights: the mean that the server has."""

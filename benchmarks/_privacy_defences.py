@@ -10,8 +10,9 @@ import tensorflow_federated as tff
 from _common import time_in_turn
 from _privacy_world import World
 
-from fedlab import algorithms, models, runtime, sampling
-from fedlab.privacy import mechanisms
+from fedlab import learning, models, runtime
+from fedlab.data import sampling
+from fedlab.dp import mechanisms
 from fedlab.training import weights_bytes
 
 Process = tff.learning.templates.LearningProcess
@@ -116,7 +117,7 @@ class Defences:
     def _build(self, aggregator=None, *, clipped: bool = False) -> Process:
         recipe = self._world.recipe
         rates = recipe.server_learning_rate, recipe.clipped_server_learning_rate
-        return algorithms.build_fed_avg(
+        return learning.build_fed_avg(
             self._model,
             client_learning_rate=recipe.client_learning_rate,
             server_learning_rate=rates[clipped],

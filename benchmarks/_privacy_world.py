@@ -5,13 +5,14 @@ import dataclasses
 import numpy as np
 from _privacy_start import pretrain
 
-from fedlab import runtime, sampling, training
-from fedlab.datasets.client_data import Examples, MemoryClientData
+from fedlab import runtime, training
+from fedlab.data import sampling
+from fedlab.data.client_data import Examples, MemoryClientData
+from fedlab.data.preprocessing import Cohort, CohortFn, Preprocessing, build_cohort_fn
+from fedlab.experiments import central_training, datasets
+from fedlab.experiments.central_training import Weights
+from fedlab.experiments.config import RunConfig
 from fedlab.models import create_small_cnn
-from fedlab.preprocessing import Cohort, CohortFn, Preprocessing, build_cohort_fn
-from fedlab.study import central, federation
-from fedlab.study.central import Weights
-from fedlab.study.config import RunConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +77,7 @@ class World:
     """
 
     def __init__(self, argument: str, recipe: Recipe):
-        dataset = federation.load_dataset(argument)
+        dataset = datasets.load_dataset(argument)
         participants = dataset.participants(RunConfig(pretrained=True))
         self.recipe = recipe
         self.name = dataset.name
@@ -87,7 +88,7 @@ class World:
         self.members = sorted(rng.choice(self.writers, len(self.writers) // 2, replace=False))
         self.start = pretrain(dataset.public_examples, recipe.seed)
         self._test = dataset.pooled_test
-        self._train_pool = federation.pool(self.train)
+        self._train_pool = datasets.pool(self.train)
 
     @property
     def expected_num_clients(self) -> float:
@@ -141,5 +142,5 @@ def _take_first(data: MemoryClientData, max_examples: int | None) -> MemoryClien
     return MemoryClientData(data.client_ids, read)
 
 
-def _network() -> central.Network:
-    return central.build_network(create_small_cnn)
+def _network() -> central_training.Network:
+    return central_training.build_network(create_small_cnn)

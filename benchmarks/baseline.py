@@ -9,8 +9,9 @@ import os
 import pandas as pd
 from _common import ROOT, WRITER_DIGITS
 
-from fedlab import algorithms, datasets, evaluation, models, preprocessing, sampling, training
-from fedlab.results import write_results
+from fedlab import data, evaluation, learning, models, training
+from fedlab.data import preprocessing, sampling
+from fedlab.experiments.results import write_results
 
 SEED = 0
 
@@ -20,7 +21,7 @@ def run_baseline(name: str, train, test) -> list[dict]:
     model = models.build_functional_model()
     first_five = train.client_ids[:5]
     run = training.run_rounds(
-        algorithms.build_fed_avg(model),
+        learning.build_fed_avg(model),
         preprocessing.build_cohort_fn(train, sampling.fixed(first_five)),
         num_rounds=10,
         progress=False,
@@ -40,9 +41,9 @@ def run_baseline(name: str, train, test) -> list[dict]:
 
 
 def main() -> None:
-    rows = run_baseline("digits", *datasets.load("digits"))
+    rows = run_baseline("digits", *data.load("digits"))
     if WRITER_DIGITS.exists():
-        rows += run_baseline("writer digits", *datasets.load_sqlite(WRITER_DIGITS))
+        rows += run_baseline("writer digits", *data.load_sqlite(WRITER_DIGITS))
     table = pd.DataFrame(rows)
     write_results(ROOT / "results" / "baseline.csv", table, seed=SEED)
     print(table.to_string(index=False))

@@ -23,9 +23,9 @@ from _common import ROOT, load, time_in_turn
 from round_time import BATCH_SIZE, SEED, build_process, tutorial_batches
 
 from fedlab import runtime
-from fedlab.preprocessing import Cohort, Preprocessing
-from fedlab.results import write_results
-from fedlab.runtime import graphs
+from fedlab.data.preprocessing import Cohort, Preprocessing
+from fedlab.experiments.results import write_results
+from fedlab.runtime.graph_loading import graphs
 
 AS_IT_IS = "local"
 IN_THE_ROUND = "batches made in the round"

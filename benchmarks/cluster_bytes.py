@@ -28,9 +28,9 @@ import tensorflow as tf
 from _common import ROOT, load
 from ray.cluster_utils import Cluster
 
-from fedlab import algorithms, models, runtime
-from fedlab.preprocessing import Cohort, Preprocessing
-from fedlab.results import write_results
+from fedlab import learning, models, runtime
+from fedlab.data.preprocessing import Cohort, Preprocessing
+from fedlab.experiments.results import write_results
 
 NUM_NODES, WORKERS_PER_NODE = 2, (1, 2)
 COHORT_SIZES = {20: 7, 200: 3}  # number of clients: number of rounds
@@ -165,7 +165,7 @@ def build_check(process):
 
 def main() -> None:
     dataset, train, _ = load()
-    process = algorithms.build_fed_avg(models.build_functional_model())
+    process = learning.build_fed_avg(models.build_functional_model())
     check = build_check(process)
     rows = [
         row

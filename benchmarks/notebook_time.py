@@ -14,7 +14,7 @@ import nbformat
 import pandas as pd
 from _common import ROOT
 
-from fedlab.results import write_results
+from fedlab.experiments.results import write_results
 
 
 def time_notebook(path: Path) -> float:

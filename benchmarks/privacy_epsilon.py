@@ -25,15 +25,15 @@ import pandas as pd
 from _common import ROOT, WRITER_DIGITS
 from _privacy_start import pretrain
 
-from fedlab import algorithms, models, runtime
+from fedlab import learning, models, runtime
+from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
+from fedlab.dp import audit, canaries
+from fedlab.dp.mechanisms import PrivacyPlan
+from fedlab.experiments import central_training, datasets
+from fedlab.experiments.config import RunConfig
+from fedlab.experiments.results import FIRST_LINE, provenance
 from fedlab.files import write_text
-from fedlab.preprocessing import Preprocessing, build_cohort_fn
-from fedlab.privacy import audit, canaries
-from fedlab.privacy.mechanisms import PrivacyPlan
-from fedlab.results import FIRST_LINE, provenance
 from fedlab.runtime import Runner
-from fedlab.study import central, federation
-from fedlab.study.config import RunConfig
 from fedlab.training import run_rounds
 
 EPSILONS = (1.0, 2.0, 4.0, 8.0)
@@ -51,9 +51,9 @@ class World:
     """A data set, who takes part, and the model that every run starts from."""
 
     def __init__(self, argument: str):
-        self.dataset = federation.load_dataset(argument)
+        self.dataset = datasets.load_dataset(argument)
         self.train = self.dataset.participants(RunConfig(pretrained=True))
-        self.network = central.build_network(models.create_small_cnn)
+        self.network = central_training.build_network(models.create_small_cnn)
         self.model = models.build_functional_model(models.create_small_cnn)
         self.num_params = models.create_small_cnn().count_params()
         self.start = functools.cache(lambda seed: pretrain(self.dataset.public_examples, seed))
@@ -74,7 +74,7 @@ class World:
     def compile(self, plan: PrivacyPlan, seed: int) -> Runner:
         """Returns DP-FedAvg: SGD at the clients and, with a rate of its own, at the server."""
         return runtime.compile(
-            algorithms.build_fed_avg(
+            learning.build_fed_avg(
                 self.model,
                 client_learning_rate=CLIENT_RATE,
                 server_learning_rate=SERVER_RATE[plan.clip],
@@ -83,7 +83,7 @@ class World:
             )
         )
 
-    def accuracy(self, weights: central.Weights) -> float:
+    def accuracy(self, weights: central_training.Weights) -> float:
         """Returns the share of right answers on everybody's test digits."""
         test = self.dataset.pooled_test
         return float((self.network.answer(weights, test).prediction == test.labels).mean())

@@ -44,9 +44,9 @@ from _privacy_texts import notes, to_markdown, who_learns_what
 from _privacy_world import Recipe, World
 
 from fedlab import plots
+from fedlab.dp import accounting
+from fedlab.experiments.results import write_results
 from fedlab.files import write_text
-from fedlab.privacy import accounting
-from fedlab.results import write_results
 from fedlab.runtime import Runner
 
 RECIPE = Recipe(

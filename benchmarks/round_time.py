@@ -29,11 +29,11 @@ import tensorflow_federated as tff
 from _common import ROOT, WRITER_DIGITS, load, time_in_turn
 from _round_time_plot import plot_round_time
 
-from fedlab import algorithms, files, models, runtime
-from fedlab.datasets import client_data, emnist, fetch
-from fedlab.preprocessing import Cohort, Preprocessing, to_batch
-from fedlab.results import write_results
-from fedlab.runtime import disk_cache
+from fedlab import files, learning, models, runtime
+from fedlab.data import client_data, download, emnist
+from fedlab.data.preprocessing import Cohort, Preprocessing, to_batch
+from fedlab.experiments.results import write_results
+from fedlab.runtime.graph_loading import disk_cache
 
 LEARNING_RATE, BATCH_SIZE = 0.02, 20
 COHORT_SIZES = {5: 15, 20: 11, 100: 7, 300: 3}  # number of clients: number of runs
@@ -52,7 +52,7 @@ def load_by_tff(train) -> tff.simulation.datasets.ClientData:
     """Returns the training data by TFF's own loader, which reads the file each time."""
     if not WRITER_DIGITS.exists():
         return train
-    path = fetch.unpack_to_cache(WRITER_DIGITS, files.cache_dir(), check_fn=emnist.check_sqlite)
+    path = download.unpack_to_cache(WRITER_DIGITS, files.cache_dir(), check_fn=emnist.check_sqlite)
     return tff.simulation.datasets.load_and_parse_sql_client_data(
         str(path), client_data.ELEMENT_SPEC, "digits_only_train"
     )
@@ -76,7 +76,7 @@ def build_tutorial_process() -> tff.learning.templates.LearningProcess:
 
 def build_process() -> tff.learning.templates.LearningProcess:
     model = models.build_functional_model()
-    return algorithms.build_fed_avg(model, client_learning_rate=LEARNING_RATE)
+    return learning.build_fed_avg(model, client_learning_rate=LEARNING_RATE)
 
 
 def concatenate(parts: list[tf.data.Dataset]) -> tf.data.Dataset:

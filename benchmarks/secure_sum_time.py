@@ -16,11 +16,11 @@ import pandas as pd
 import tensorflow_federated as tff
 from _common import ROOT, load, time_in_turn
 
-from fedlab import algorithms, models, runtime
-from fedlab.preprocessing import Cohort, Preprocessing
-from fedlab.privacy.secagg import SecAgg
-from fedlab.privacy.secure_sum import IntegerSpec
-from fedlab.results import write_results
+from fedlab import learning, models, runtime
+from fedlab.data.preprocessing import Cohort, Preprocessing
+from fedlab.experiments.results import write_results
+from fedlab.secure.interface import IntegerSpec
+from fedlab.secure.secagg import SecAgg
 
 CASES = [("plain", 10), ("ckks", 10), ("plain", 20), ("secagg", 20), ("shares", 20)]
 NUM_RUNS = 3
@@ -31,7 +31,7 @@ SEED = 0
 
 def build_round(train, secure_sum: str, num_clients: int) -> Callable[[], object]:
     """Returns a function that runs one round with the first clients."""
-    process = algorithms.build_fed_avg(
+    process = learning.build_fed_avg(
         models.build_functional_model(),
         weighted=False,
         aggregator=tff.learning.secure_aggregator(zeroing=False, clipping=False, weighted=False),

@@ -11,8 +11,8 @@ __version__ = "0.1.0"
 
 # The names of most programs, and where they live.
 _HOMES = {
-    "build_fed_avg": "fedlab.algorithms",
-    "build_evaluation": "fedlab.algorithms",
+    "build_fed_avg": "fedlab.learning",
+    "build_evaluation": "fedlab.learning",
     "compile": "fedlab.runtime",
     "run_rounds": "fedlab.training",
 }

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from fedlab import doctor
-from fedlab.study import command as study
+from fedlab.experiments import command as study
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -9,12 +9,12 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlab import runtime
-from fedlab.algorithms import TffModel, build_evaluation
-from fedlab.datasets import client_arrays
-from fedlab.datasets.client_data import check_known
+from fedlab.data import client_arrays
+from fedlab.data.client_data import check_known
+from fedlab.data.preprocessing import Cohort, Preprocessing
+from fedlab.learning import TffModel, build_evaluation
 from fedlab.models import CreateFn, assign_weights, create_cnn
-from fedlab.preprocessing import Cohort, Preprocessing
-from fedlab.ranking import count_worst
+from fedlab.statistics import count_worst
 
 Weights = tff.learning.models.ModelWeights
 

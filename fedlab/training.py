@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from fedlab import files, runtime
 from fedlab.checkpoints import Checkpoints
-from fedlab.preprocessing import CohortFn
+from fedlab.data.preprocessing import CohortFn
 
 Record = dict[str, Any]
 _CSV_FIRST_LINE = "^round_num,num_clients,"

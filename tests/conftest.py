@@ -22,7 +22,7 @@ def pytest_unconfigure(config):
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory):
-    import tiny  # here and below: it loads TensorFlow, which not every test file needs
+    from helpers import tiny  # here and below: it loads TensorFlow, which not every test file needs
 
     path = tmp_path_factory.mktemp("whole") / tiny.NAME
     tiny.write_sqlite(path, digits_only_train=tiny.TRAIN, digits_only_test=tiny.TEST)
@@ -31,14 +31,14 @@ def whole(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def process():
-    import tiny
+    from helpers import tiny
 
     return tiny.build_process()
 
 
 @pytest.fixture(scope="session")
 def train(process):
-    import tiny
+    from helpers import tiny
 
     from fedlab.training import run_rounds
 

@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
-import tiny
+from helpers import tiny
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fedlab import models, runtime
-from fedlab.algorithms import build_fed_avg
 from fedlab.checkpoints import FOLDER_NAME, Checkpoints
+from fedlab.learning import build_fed_avg
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +237,7 @@ def test_killed_at_any_moment_it_ends_as_if_it_never_had_been(train, tmp_path):
         f"""
         import json, os
         import numpy as np
-        import tiny
+        from helpers import tiny
         from fedlab.training import run_rounds
         while True:
             pid = os.fork()

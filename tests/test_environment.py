@@ -140,7 +140,7 @@ def imported_packages():
             else:
                 continue
             names |= {module.partition(".")[0]: path.name for module in modules}
-    own = {"fedlab"} | {path.stem for path in (ROOT / "tests").glob("*.py")}
+    own = {"fedlab", "helpers"}
     own |= {path.stem for path in (ROOT / "benchmarks").rglob("*.py")}
     return {name: path for name, path in names.items() if name not in own | sys.stdlib_module_names}
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-import tiny
+from helpers import tiny
 
 from fedlab import evaluation, models, runtime
-from fedlab.algorithms import build_fed_avg
+from fedlab.learning import build_fed_avg
 
 DATA = tiny.create_data(40, 7, 130, 300)
 CLIENTS = DATA.client_ids

@@ -10,16 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import serving
-import studies
-import tiny
+from helpers import serving, studies, tiny
 
-import fedlab.worker
-from fedlab import checkpoints, datasets, files, results
+import fedlab.runtime.native.worker
+from fedlab import checkpoints, data, files
 from fedlab.checkpoints import Checkpoints
-from fedlab.datasets import fetch
-from fedlab.runtime import disk_cache
-from fedlab.study import Store, report, run_all, store
+from fedlab.data import download
+from fedlab.experiments import Store, report, results, run_all, store
+from fedlab.runtime.graph_loading import disk_cache
 
 HEX = "0123456789abcdef" * 2
 # Each looks like something that this program has written, or writes now; none was written by it.
@@ -88,7 +86,7 @@ def planted(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(folders["xdg"]))
     monkeypatch.setenv(disk_cache.FOLDER_VARIABLE, str(folders["compiled"]))
     monkeypatch.setattr(disk_cache, "MAX_BYTES", 1000)
-    monkeypatch.setattr(fetch, "ENOUGH_BYTES", 0)
+    monkeypatch.setattr(download, "ENOUGH_BYTES", 0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return folders
 
@@ -121,15 +119,17 @@ def test_every_foreign_file_is_there_after_everything_was_run(
         with serving.serve(packed) as server:
             server.answer(b"no", status=404)
             with pytest.raises(ConnectionError):
-                datasets.load_emnist(url=server.url, cache_dir=cache_dir)
+                data.load_emnist(url=server.url, cache_dir=cache_dir)
             server.answer(packed)
-            datasets.load_emnist(url=server.url, cache_dir=cache_dir)
-        datasets.load_sqlite(tmp_path / "local.sqlite.lzma", cache_dir=cache_dir)
+            data.load_emnist(url=server.url, cache_dir=cache_dir)
+        data.load_sqlite(tmp_path / "local.sqlite.lzma", cache_dir=cache_dir)
 
     # TFF's worker.
     with monkeypatch.context() as patch:
-        patch.setattr(fedlab.worker, "_copy_worker", lambda source, target: target.touch(0o700))
-        worker = fedlab.worker._private_worker("unused")
+        patch.setattr(
+            fedlab.runtime.native.worker, "_copy_worker", lambda source, target: target.touch(0o700)
+        )
+        worker = fedlab.runtime.native.worker._private_worker("unused")
         assert Path(worker).parent == planted["xdg"] / "fedlab"
 
     # A study.

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-import tiny
+from helpers import tiny
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fedlab import models, runtime, sampling
-from fedlab.algorithms import build_evaluation
-from fedlab.preprocessing import build_cohort_fn
+from fedlab import models, runtime
+from fedlab.data import sampling
+from fedlab.data.preprocessing import build_cohort_fn
+from fedlab.learning import build_evaluation
 from fedlab.training import weights_bytes
 
 # Records
@@ -158,7 +159,7 @@ def test_the_progress_bar_is_all_that_a_run_prints(tmp_path):
     process = tiny.start(
         f"""
         import fedlab  # before TensorFlow, as everywhere in the course
-        import tiny
+        from helpers import tiny
         from fedlab.training import run_rounds
         run_rounds(
             tiny.build_process(), tiny.COHORT_FN, 3, evaluate_fn=tiny.evaluate,

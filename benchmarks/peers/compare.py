@@ -31,7 +31,7 @@ sys.path.insert(0, str(HERE.parent))
 from _common import ROOT, load  # noqa: E402
 
 from fedlab import files, models  # noqa: E402
-from fedlab.results import write_results  # noqa: E402
+from fedlab.experiments.results import write_results  # noqa: E402
 
 OURS = "fedlab"
 NUDGED = {

@@ -10,13 +10,13 @@ import tensorflow as tf
 import tensorflow_federated as tff
 from task import BATCH_SIZE, LEARNING_RATE, Task, read_task, write_result
 
-from fedlab import algorithms, models, runtime
+from fedlab import learning, models, runtime
 
 
 def train(task: Task) -> tuple[list[float], list[np.ndarray]]:
     """Returns the seconds of each round, and the last weights."""
     cohort = [tf.data.Dataset.from_tensor_slices(held).batch(BATCH_SIZE) for held in task.clients()]
-    process = algorithms.build_fed_avg(
+    process = learning.build_fed_avg(
         models.build_functional_model(), client_learning_rate=LEARNING_RATE
     )
     first = tff.learning.models.ModelWeights(list(task.weights.values()), [])

@@ -19,14 +19,9 @@ from fedlab.plots.differential_privacy import (
     two_worlds,
 )
 from fedlab.plots.ledger import ledger
-from fedlab.plots.noniid import (
-    client_changes,
-    client_drift,
-    rounds_to_target,
-    settings_heatmap,
-)
-from fedlab.plots.privacy import pairwise_masks, secure_aggregation, what_arrives
+from fedlab.plots.noniid import client_changes, client_drift, rounds_to_target, settings_heatmap
 from fedlab.plots.runs import bars, client_spread, confusion_matrix, curves
+from fedlab.plots.secure_sums import pairwise_masks, secure_aggregation, what_arrives
 from fedlab.plots.studies import effects, ladder
 from fedlab.plots.style import COLORS, LABELS, use_style
 

@@ -57,7 +57,7 @@ def roc(
 
     Args:
         rates: Name to (fpr, tpr), each float (num_points,) in [0, 1] and not falling, as in
-            `fedlab.privacy.membership.AttackResult`.
+            `fedlab.attacks.membership.AttackResult`.
         title: Title above the curves.
         ax: Axes to draw on; a figure of its own by default.
 

@@ -19,7 +19,7 @@ from fedlab.plots.style import (
     row_percent,
     write_cells,
 )
-from fedlab.ranking import count_worst
+from fedlab.statistics import count_worst
 
 _MARKERS = "os^DvPX*"
 

@@ -53,7 +53,7 @@ _SPARE_COLORS = ("#CC6677", "#661100", "#88CCEE", "#117733", "#DDCC77", "#6699CC
 
 def use_style() -> None:
     """Applies `fedlab.mplstyle` to every figure made from here on (large text, 100 dpi)."""
-    plt.style.use(Path(__file__).parents[1] / "fedlab.mplstyle")
+    plt.style.use(Path(__file__).with_name("fedlab.mplstyle"))
 
 
 def new_axes(width: float, height: float) -> Axes:

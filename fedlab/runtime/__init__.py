@@ -4,15 +4,15 @@ import importlib
 
 # Loaded when asked for: a remote worker uses this package without TensorFlow Federated.
 _HOMES = {
-    "ClientError": "fedlab.runtime.clients",
-    "Form": "fedlab.runtime.forms",
-    "NoFormError": "fedlab.runtime.forms",
-    "Piece": "fedlab.runtime.forms",
+    "ClientError": "fedlab.runtime.local.client_loop",
+    "Form": "fedlab.runtime.local.map_reduce_form",
+    "NoFormError": "fedlab.runtime.local.map_reduce_form",
+    "Piece": "fedlab.runtime.local.map_reduce_form",
     "Runner": "fedlab.runtime.runner",
     "compile": "fedlab.runtime.compilation",
-    "cut": "fedlab.runtime.forms",
+    "cut": "fedlab.runtime.local.map_reduce_form",
     "install": "fedlab.runtime.context",
-    "oversize_messages": "fedlab.runtime.forms",
+    "oversize_messages": "fedlab.runtime.local.map_reduce_form",
 }
 
 __all__ = list(_HOMES)

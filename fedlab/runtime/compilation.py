@@ -5,19 +5,19 @@ import warnings
 
 import tensorflow_federated as tff
 
-from fedlab.privacy.secure_sum import SecureSum
 from fedlab.runtime.context import notice
-from fedlab.runtime.forms import NoFormError
-from fedlab.runtime.local import FormRunner, LocalClients
-from fedlab.runtime.native import NativeRunner
+from fedlab.runtime.local.local_runner import FormRunner, LocalClients
+from fedlab.runtime.local.map_reduce_form import NoFormError
+from fedlab.runtime.native.native_runner import NativeRunner
 from fedlab.runtime.runner import Runner
+from fedlab.secure.interface import SecureSum
 
 RUNTIMES = ("local", "tff", "ray")
 # Loaded when asked for: each needs a library of its own.
 _SECURE_SUMS = {
-    "secagg": ("fedlab.privacy.secagg", "SecAgg"),
-    "ckks": ("fedlab.privacy.encryption", "CkksSum"),
-    "shares": ("fedlab.privacy.shares", "SecretSharingSum"),
+    "secagg": ("fedlab.secure.secagg.protocol", "SecAgg"),
+    "ckks": ("fedlab.secure.ckks", "CkksSum"),
+    "shares": ("fedlab.secure.secret_sharing", "SecretSharingSum"),
 }
 
 
@@ -35,7 +35,7 @@ def compile(
     All runtimes take and return TFF's own types, so a state may go from one to the other.
 
     Args:
-        process: Any TFF `LearningProcess`, from `fedlab.algorithms` or TFF's own builders.
+        process: Any TFF `LearningProcess`, from `fedlab.learning` or TFF's own builders.
         runtime: "local": in this process, clients in parallel over the cores. A process without a
             `MapReduceForm` gets "tff", with one line of notice. "tff": TFF's own runtime, in a
             process that nobody else reaches and that ends with this one. "ray": on a Ray cluster
@@ -48,10 +48,10 @@ def compile(
         secure_sum: Who adds up what a process with `tff.learning.secure_aggregator()` lets its
             clients send as integers for a secure sum: "plain", the server, in the clear; "secagg",
             a protocol of masks; "ckks", under encryption; "shares", among three servers; or an
-            object such as `fedlab.privacy.secagg.SecAgg(threshold=8)`. On "local" only. Clients
+            object such as `fedlab.secure.secagg.protocol.SecAgg(threshold=8)`. On "local" only. Clients
             that are dropped are the protocol's drop-outs. What TFF itself sums in the clear stays
             so: the training metrics, unless the process has a secure `metrics_aggregator`.
-        **options: Of the runtime "ray": see `fedlab.runtime.cluster.ClusterClients`.
+        **options: Of the runtime "ray": see `fedlab.runtime.ray.cluster.ClusterClients`.
 
     Returns:
         A `Runner`; also a context manager.
@@ -69,7 +69,7 @@ def compile(
     drop = on_client_error == "drop"
     secure = _find_secure_sum(secure_sum, runtime)
     if runtime == "ray":
-        from fedlab.runtime.cluster import ClusterClients  # an extra, and slow to import
+        from fedlab.runtime.ray.cluster import ClusterClients  # an extra, and slow to import
 
         return FormRunner(
             process, lambda form: ClusterClients(form, num_workers, **options), drop=drop

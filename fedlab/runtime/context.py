@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow_federated as tff
 
-from fedlab.runtime.forms import NoFormError, Piece, cut, cut_initialize
-from fedlab.runtime.local import LocalClients, Round
-from fedlab.runtime.native import native_context
+from fedlab.runtime.local.local_runner import LocalClients, Round
+from fedlab.runtime.local.map_reduce_form import NoFormError, Piece, cut, cut_initialize
+from fedlab.runtime.native.native_runner import native_context
 
 _INSTALLING = threading.Lock()
 _MAX_KEPT = 64

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlab.privacy.secure_sum import SecureSum
+from fedlab.secure.interface import SecureSum
 
 Cohort = Mapping[str, tf.data.Dataset] | Iterable[tf.data.Dataset]
 
@@ -97,5 +97,5 @@ def check_nobody(cohort: Cohort, metrics: Any) -> None:
     if not isinstance(finalizer, Mapping) or finalizer.get("update_non_finite", 1):
         raise ValueError(
             "The cohort must hold at least one client, for this process divides by their number. "
-            "Found none. The aggregators of fedlab.privacy.mechanisms divide by the expected one."
+            "Found none. The aggregators of fedlab.dp.mechanisms divide by the expected one."
         )

@@ -1,0 +1,1 @@
+"""Attacks on federated learning: inversion of updates, membership inference, poisoning."""

@@ -1,0 +1,140 @@
+"""What is done with digits in one place: the central ceiling, pre-training, the pooled test."""
+
+import functools
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedlab.data.client_data import Examples
+from fedlab.data.preprocessing import INPUT_SPEC, Preprocessing
+from fedlab.models import assign_weights, create_loss
+
+CreateFn = Callable[..., tf.keras.Model]  # takes `seed`
+Weights = tff.learning.models.ModelWeights
+
+PRETRAINING = Preprocessing(batch_size=32, shuffle=True)
+PRETRAINING_EPOCHS = 10
+PRETRAINING_RATE = 1e-3  # of Adam
+_EVALUATION_BATCH = 256
+
+
+class Answers(NamedTuple):
+    """A model's answers: loss float32 (n,), in nats; prediction int64 (n,)."""
+
+    loss: np.ndarray
+    prediction: np.ndarray
+
+
+class Network:
+    """One Keras model, traced once, that takes on any weights of its kind.
+
+    Args:
+        create_fn: Makes the model; takes the seed of the initial weights.
+    """
+
+    def __init__(self, create_fn: CreateFn):
+        self.create_fn = create_fn
+        self._model = create_fn(seed=0)
+        self._optimizers: dict[str, tuple[tf.keras.optimizers.Optimizer, Callable]] = {}
+        self._answer = tf.function(self._answer_batch, input_signature=INPUT_SPEC)
+
+    def initial_weights(self, seed: int) -> Weights:
+        """Returns the weights that a new model has."""
+        return _copy_weights(self.create_fn(seed=seed))
+
+    def answer(self, weights: Weights, examples: Examples) -> Answers:
+        """Returns what the model says to each example.
+
+        Federated evaluation gives the same sums: an example counts once, whoever holds it. The
+        batches go to a thread per core; each answer is its own, so their order changes nothing.
+        """
+        assign_weights(self._model, weights)
+        starts = range(0, len(examples.labels), _EVALUATION_BATCH)
+        batches = [[array[k : k + _EVALUATION_BATCH] for array in examples] for k in starts]
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+            found = list(
+                threads.map(lambda batch: self._answer(batch[0][..., None], batch[1]), batches)
+            )
+        return Answers(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+    def _answer_batch(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        logits = self._model(images, training=False)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        return losses, tf.argmax(logits, axis=1)
+
+    def fit(
+        self,
+        weights: Weights,
+        epochs: Iterable[tf.data.Dataset],
+        learning_rates: Iterable[float],
+        optimizer: str = "sgd",
+    ) -> Iterable[Weights]:
+        """Trains centrally, by Keras's own optimizers.
+
+        Args:
+            weights: To start from.
+            epochs: The batches of each epoch, as from `Preprocessing`.
+            learning_rates: Of each epoch.
+            optimizer: "sgd" or "adam".
+
+        Yields:
+            The weights after each epoch.
+        """
+        if optimizer not in self._optimizers:
+            self._optimizers[optimizer] = self._build_step(optimizer)
+        keras_optimizer, run_epoch = self._optimizers[optimizer]
+        for variable in keras_optimizer.variables:  # moments and the number of steps
+            variable.assign(tf.zeros_like(variable))
+        for batches, learning_rate in zip(epochs, learning_rates, strict=False):
+            keras_optimizer.learning_rate.assign(learning_rate)
+            assign_weights(self._model, weights)
+            run_epoch(batches)
+            weights = _copy_weights(self._model)
+            yield weights
+
+    def _build_step(self, name: str):
+        kinds = {"sgd": tf.keras.optimizers.SGD, "adam": tf.keras.optimizers.Adam}
+        optimizer, loss_fn = kinds[name](), create_loss()
+        variables = self._model.trainable_variables
+        optimizer.build(variables)
+
+        @tf.function(input_signature=[tf.data.DatasetSpec(INPUT_SPEC)])
+        def run_epoch(batches):
+            for images, labels in batches:
+                with tf.GradientTape() as tape:
+                    loss = loss_fn(labels, self._model(images, training=True))
+                optimizer.apply_gradients(
+                    zip(tape.gradient(loss, variables), variables, strict=True)
+                )
+
+        return optimizer, run_epoch
+
+
+def _copy_weights(model: tf.keras.Model) -> Weights:
+    return tf.nest.map_structure(
+        lambda variable: variable.numpy(), Weights.from_model(model), expand_composites=False
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def build_network(create_fn: CreateFn) -> Network:
+    """Returns the one `Network` of a model: tracing takes longer than a round."""
+    return Network(create_fn)
+
+
+def batch_epochs(
+    examples: Examples, preprocessing: Preprocessing, num_epochs: int
+) -> Iterable[tf.data.Dataset]:
+    """Returns the batches of each epoch; where they are shuffled, each has an order of its own."""
+    for epoch in range(1, num_epochs + 1):
+        yield preprocessing.apply_to_arrays(*examples, epoch)
+
+
+def is_finite(weights: Weights) -> bool:
+    """Whether no weight is NaN or infinite."""
+    return all(np.isfinite(leaf).all() for leaf in tf.nest.flatten(weights))

@@ -1,0 +1,290 @@
+"""One run: a configuration, a data set and a seed in; how good the model was, round by round, out."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fedlab import evaluation, models
+from fedlab.data import sampling
+from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
+from fedlab.experiments import central_training
+from fedlab.experiments.central_training import CreateFn, Network, Weights, build_network
+from fedlab.experiments.config import RunConfig
+from fedlab.experiments.datasets import Dataset, deal, pool
+from fedlab.experiments.processes import compile_rounds
+from fedlab.runtime import ClientError
+from fedlab.training import run_rounds
+
+# Raise it by one with every change that gives other numbers: old study folders are then refused.
+RESULTS_VERSION = 1
+NUM_FIRST = 5  # the article's clients
+TARGET_ACCURACY = 0.9  # where the configuration names no other
+ProgressFn = Callable[[float], None]
+
+
+class _Reached(Exception):
+    """The run has reached the accuracy at which it is to end."""
+
+
+class _Diverged(Exception):
+    """The model is of no use any more: its weights or its loss are not finite."""
+
+    def __init__(self, round_num: int):
+        super().__init__(f"Diverged in round {round_num}.")
+        self.round_num = round_num
+
+
+def run(
+    config: RunConfig,
+    dataset: Dataset,
+    seed: int,
+    *,
+    create_fn: CreateFn | None = None,
+    progress_fn: ProgressFn | None = None,
+) -> pd.DataFrame:
+    """Runs one configuration. The same arguments give the same numbers, bit for bit.
+
+    Args:
+        config: What to run.
+        dataset: From `load_dataset`.
+        seed: Of the initial weights, the cohorts, the stragglers, the shuffling, the augmentation,
+            the partition and the pre-training; at least 0. Runs of one seed are paired: what two
+            configurations have in common, they meet alike.
+        create_fn: Makes the model, from a `seed`. Default: what `config.model` names.
+        progress_fn: Called after each evaluation with the share of the rounds that is done.
+
+    Returns:
+        One row per evaluation, the first before any training: round_num; eval_loss (nats) and
+        eval_accuracy (in [0, 1]) on everyone's test digits; five_accuracy, on the first five
+        writers'; seconds since the start. The last row only (else NaN): worst_decile_accuracy and
+        best_decile_accuracy (the mean over that tenth of the writers, on the test digits of each),
+        client_accuracy_std, and diverged_in_round: the round that a client ended without a finite
+        update, or the model without a finite loss. The row is then the last good model's.
+
+    Raises:
+        ValueError: The configuration does not fit the data, or the seed is negative.
+    """
+    sampling.check_seed(seed)
+    network = build_network(create_fn or _create_fn(config))
+    watch = _Watch(config, dataset, network, progress_fn or (lambda share: None))
+    weights = _start(config, dataset, network, seed)
+    diverged = None
+    try:
+        watch(weights)
+        train = _train_centrally if config.algorithm == "central" else _train_federated
+        train(config, dataset, network, weights, seed, watch)
+    except _Reached:
+        pass
+    except _Diverged as error:
+        diverged = error.round_num
+    return watch.to_frame(diverged)
+
+
+def summarize(records: pd.DataFrame, target: float = TARGET_ACCURACY) -> dict[str, Any]:
+    """Returns what a results file says of a run: one value per name.
+
+    Args:
+        records: From `run`.
+        target: Accuracy whose first round is looked up; `None` there: not reached.
+    """
+    last, reached = records.iloc[-1], records[records.eval_accuracy >= target]
+    return {
+        "accuracy": float(last.eval_accuracy),
+        "loss": float(last.eval_loss),
+        "five_accuracy": float(last.five_accuracy),
+        "best_accuracy": float(records.eval_accuracy.max()),
+        "worst_decile_accuracy": float(last.worst_decile_accuracy),
+        "best_decile_accuracy": float(last.best_decile_accuracy),
+        "client_accuracy_std": float(last.client_accuracy_std),
+        "num_rounds_done": int(last.round_num),
+        "diverged_in_round": _as_int(last.diverged_in_round),
+        "target_accuracy": target,
+        "rounds_to_target": _as_int(reached.round_num.min() if len(reached) else None),
+        "seconds": float(last.seconds),
+    }
+
+
+def _as_int(value) -> int | None:
+    return None if pd.isna(value) else int(value)
+
+
+def estimate_cost(config: RunConfig, dataset: Dataset) -> float:
+    """Estimates how long a run takes, in passes of one digit through the article's CNN."""
+    num_writers = len(dataset.train.client_ids)
+    num_train = 9 * len(dataset.pooled_test.labels)  # roughly; reading all to count them costs more
+    a_client = min(num_train / num_writers, config.max_examples or num_train)
+    is_central = config.algorithm == "central"
+    a_round = a_client * (num_writers if is_central else config.num_clients * config.num_epochs)
+    num_evaluations = 1 + config.num_rounds / config.evaluate_every
+    passes = 3 * a_round * config.num_rounds + num_evaluations * len(dataset.pooled_test.labels)
+    return passes * (2.0 if config.model == "deeper_cnn" else 1.0)
+
+
+class _Watch:
+    """Looks at the model after every `evaluate_every` rounds: what `run_rounds` evaluates with."""
+
+    def __init__(
+        self, config: RunConfig, dataset: Dataset, network: Network, progress_fn: ProgressFn
+    ):
+        self._config = config
+        self._dataset = dataset
+        self._network = network
+        self._progress_fn = progress_fn
+        self._rows: list[dict[str, float]] = []
+        self._start = time.perf_counter()
+
+    def is_due(self, round_num: int) -> bool:
+        """Whether the model of this round is to be evaluated."""
+        return round_num % self._config.evaluate_every == 0 or round_num == self._config.num_rounds
+
+    def __call__(self, weights: Weights) -> dict[str, float]:
+        round_num = min(len(self._rows) * self._config.evaluate_every, self._config.num_rounds)
+        examples = self._dataset.pooled_test
+        answers = self._network.answer(weights, examples)
+        if not np.isfinite(answers.loss).all():
+            raise _Diverged(round_num)
+        self._answers = answers
+        right = answers.prediction == examples.labels
+        is_first = np.isin(self._dataset.test_owners, self._dataset.test.client_ids[:NUM_FIRST])
+        row = {
+            "round_num": round_num,
+            "eval_loss": float(answers.loss.mean(dtype=np.float64)),
+            "eval_accuracy": float(right.mean()),
+            "five_accuracy": float(right[is_first].mean()),
+            "seconds": time.perf_counter() - self._start,
+        }
+        self._rows.append(row)
+        self._progress_fn(round_num / self._config.num_rounds)
+        if self._config.stop_at_accuracy and row["eval_accuracy"] >= self._config.stop_at_accuracy:
+            raise _Reached
+        return {}
+
+    def to_frame(self, diverged_in_round: int | None) -> pd.DataFrame:
+        """Returns the table of `run`."""
+        answers = pd.DataFrame(
+            {
+                "client_id": self._dataset.test_owners,
+                "label": self._dataset.pooled_test.labels,
+                "prediction": self._answers.prediction,
+                "loss": self._answers.loss,
+            }
+        )
+        found = evaluation.fairness(evaluation.per_client(answers).accuracy)
+        last = {
+            "worst_decile_accuracy": found.worst,
+            "best_decile_accuracy": found.best,
+            "client_accuracy_std": found["std"],
+            "diverged_in_round": np.nan if diverged_in_round is None else diverged_in_round,
+        }
+        empty = dict.fromkeys(last, np.nan)
+        return pd.DataFrame([*(row | empty for row in self._rows[:-1]), self._rows[-1] | last])
+
+
+@functools.lru_cache(maxsize=64)
+def _create(model: str, dropout_rate: float) -> CreateFn:
+    if model == "cnn":
+        return models.create_cnn
+    return functools.partial(models.create_deeper_cnn, dropout_rate=dropout_rate)
+
+
+def _create_fn(config: RunConfig) -> CreateFn:
+    return _create(config.model, config.dropout_rate)  # the same function each time: a cache's key
+
+
+def _start(config: RunConfig, dataset: Dataset, network: Network, seed: int) -> Weights:
+    if config.pretrained:
+        return _pretrain(network, dataset, seed)
+    return network.initial_weights(seed)
+
+
+@functools.lru_cache(maxsize=32)
+def _pretrain(network: Network, dataset: Dataset, seed: int) -> Weights:
+    """Trains on the public digits: Adam, some epochs, shuffled."""
+    preprocessing = dataclasses.replace(central_training.PRETRAINING, seed=seed)
+    num_epochs = central_training.PRETRAINING_EPOCHS
+    epochs = central_training.batch_epochs(dataset.public_examples, preprocessing, num_epochs)
+    rates = [central_training.PRETRAINING_RATE] * num_epochs
+    *_, weights = network.fit(network.initial_weights(seed), epochs, rates, "adam")
+    return weights
+
+
+def _preprocessing(config: RunConfig, seed: int, **others) -> Preprocessing:
+    names = ("batch_size", "shuffle", "max_examples", "augmentation")
+    chosen = {name: getattr(config, name) for name in names} | others
+    return Preprocessing(seed=seed, **{k: v for k, v in chosen.items() if v is not None})
+
+
+def _train_centrally(
+    config: RunConfig,
+    dataset: Dataset,
+    network: Network,
+    weights: Weights,
+    seed: int,
+    watch: _Watch,
+) -> None:
+    """Passes over all training digits."""
+    examples = pool(dataset.participants(config), config.max_examples)
+    preprocessing = _preprocessing(config, seed, max_examples=None)
+    epochs = central_training.batch_epochs(examples, preprocessing, config.num_rounds)
+    decay = config.client_rate_decay or 1.0
+    rates = [config.client_learning_rate * decay**k for k in range(config.num_rounds)]
+    fitted = network.fit(weights, epochs, rates, config.client_optimizer)
+    for epoch, weights in enumerate(fitted, start=1):
+        if not central_training.is_finite(weights):
+            raise _Diverged(epoch)
+        if watch.is_due(epoch):
+            watch(weights)
+
+
+def _train_federated(
+    config: RunConfig,
+    dataset: Dataset,
+    network: Network,
+    weights: Weights,
+    seed: int,
+    watch: _Watch,
+) -> None:
+    """Runs the rounds."""
+    train = deal(config, dataset.participants(config), seed)
+    preprocessing = _preprocessing(config, seed, num_epochs=config.num_epochs)
+    cohort_fn = build_cohort_fn(train, _sample_fn(config, train.client_ids, seed), preprocessing)
+    begun: list[int] = []
+
+    def noted_cohort_fn(round_num: int):
+        begun.append(round_num)
+        return cohort_fn(round_num)
+
+    try:
+        run_rounds(
+            compile_rounds(config, network.create_fn),
+            noted_cohort_fn,
+            config.num_rounds,
+            evaluate_fn=watch,
+            evaluate_every=config.evaluate_every,
+            initial_weights=weights,
+            progress=False,
+        )
+    except ClientError as error:
+        if "not finite" not in error.reason:
+            raise
+        raise _Diverged(begun[-1]) from error
+
+
+def _sample_fn(config: RunConfig, client_ids: Sequence[str], seed: int) -> sampling.SampleFn:
+    if config.num_clients > len(client_ids):
+        raise ValueError(
+            f"num_clients must be between 1 and {len(client_ids)} (who takes part in "
+            f"{config.name!r}). Found {config.num_clients}."
+        )
+    if config.sampling == "first":
+        sample_fn = sampling.fixed(client_ids[: config.num_clients])
+    else:
+        sample_fn = sampling.uniform(client_ids, config.num_clients, seed=seed)
+    if config.straggler_rate:
+        sample_fn = sampling.drop_out(sample_fn, config.straggler_rate, seed=seed)
+    return sample_fn

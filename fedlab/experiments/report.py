@@ -1,0 +1,200 @@
+"""A study's tables: the CSV files, and Markdown made from them."""
+
+import os
+import re
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fedlab import statistics
+from fedlab.experiments.config import RESULT_COLUMNS, RunConfig
+from fedlab.files import resolve_target, write_text
+
+_CURVE_COLUMNS = {"eval_accuracy": 5, "eval_loss": 4}  # digits that are kept
+_WHOLE = ("max_examples", "diverged_in_round", "rounds_to_target")  # or empty
+_CSV_FIRST_LINE = "^name,(group|seed),"  # of the runs, of the curves
+_REPORT_FIRST_LINE = "^# The study “"
+_SEPARATOR = " | "  # in the names of a study that holds methods against each other by setting
+
+
+def result_paths(
+    folder: str | os.PathLike[str], study: str, dataset: str
+) -> tuple[Path, Path, Path]:
+    """Returns the files of a study: its runs, its curves (both CSV) and its tables (Markdown)."""
+    stem = re.sub(r"[^\w.-]+", "_", f"{study}_{dataset}")
+    return tuple(Path(folder) / f"{stem}{end}" for end in (".csv", "_curves.csv", ".md"))
+
+
+def row_command(study: str, config: RunConfig, seed: int, dataset_argument: str) -> str:
+    """Returns the command that does one run of a study again and holds it against the table."""
+    pattern = "^" + re.escape(config.name).replace(r"\ ", " ") + "$"
+    parts = ["--dataset", dataset_argument, "--only", pattern, "--seed", str(seed), "--again"]
+    return shlex.join(["python", "-m", "fedlab", "study", study, *parts])
+
+
+def build_row(
+    config: RunConfig,
+    seed: int,
+    dataset,
+    found: dict[str, Any],
+    summary: dict[str, Any],
+    command: str,
+) -> dict[str, Any]:
+    """Returns one line of a results file: the configuration, the results, where they come from."""
+    origin = {"versions": found["versions"], "machine": found["machine"], "command": command}
+    which = {"seed": seed, "dataset": dataset.name, "dataset_sha256": dataset.sha256}
+    results = which | summary | origin
+    return config.to_row() | {name: results[name] for name in RESULT_COLUMNS}
+
+
+def build_curve(config: RunConfig, seed: int, records: pd.DataFrame) -> pd.DataFrame:
+    """Returns a run's curve: name, seed, round_num, eval_accuracy, eval_loss; rounded."""
+    curve = records[["round_num", *_CURVE_COLUMNS]].round(_CURVE_COLUMNS)
+    curve.insert(0, "name", config.name)
+    curve.insert(1, "seed", seed)
+    return curve
+
+
+def write_csv(path: Path, rows: pd.DataFrame) -> None:
+    """Writes a table; whole numbers stay whole where some are missing."""
+    whole = {name: "Int64" for name in _WHOLE if name in rows}
+    write_text(path, rows.astype(whole).to_csv(index=False), first_line=_CSV_FIRST_LINE)
+
+
+def check_writable(path: Path) -> None:
+    """Checks that a table may be written.
+
+    Raises:
+        ValueError: The path is not a regular file, or holds a file that is no study's table.
+        PermissionError: The file belongs to another user or is read-only.
+    """
+    resolve_target(path, _CSV_FIRST_LINE)
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Reads a study's CSV file, each number to the last bit.
+
+    Raises:
+        FileNotFoundError: It is not there.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {str(path)!r}. Run the study first.")
+    return pd.read_csv(path, float_precision="round_trip")
+
+
+def accuracy_table(runs: pd.DataFrame) -> str:
+    """Returns the table of a study as Markdown: each configuration against the first.
+
+    Args:
+        runs: A study's results, at least two seeds of each.
+    """
+    baseline = runs.name.iloc[0]
+    accuracy = statistics.compare(runs, baseline)
+    first = runs.groupby("name", sort=False).first()
+    worst = runs.groupby("name", sort=False).worst_decile_accuracy.mean()
+    lines = [
+        _line("group", "configuration", "accuracy", "difference in points", "worst decile"),
+        _line("---", "---", "---:", "---:", "---:"),
+    ]
+    for name, row in accuracy.iterrows():
+        bounds = f"{100 * row.difference:+.2f} [{100 * row.low:+.2f}, {100 * row.high:+.2f}]"
+        difference = "–" if name == baseline else bounds
+        shown = [first.group[name], name, f"{row['mean']:.2%}", difference, f"{worst[name]:.2%}"]
+        lines.append(_line(*shown))
+    return "\n".join([*lines, "", _explain(runs, baseline), *_failures(runs)])
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |"
+
+
+def _explain(runs: pd.DataFrame, baseline: str) -> str:
+    return (
+        f"Accuracy on all test digits of {runs.dataset.iloc[0]}, mean over {runs.seed.nunique()} "
+        f"seeds. Difference to “{baseline}”, seed by seed; in brackets the 95% bootstrap interval "
+        "over seeds, which is too narrow with few of them. Worst decile: the tenth of the writers "
+        "for whom the model is worst."
+    )
+
+
+def _failures(runs: pd.DataFrame) -> list[str]:
+    """One sentence per configuration some of whose runs diverged."""
+    diverged = runs[runs.diverged_in_round.notna()]
+    lines = []
+    for name, rows in diverged.groupby("name", sort=False):
+        rounds = ", ".join(f"{number:g}" for number in sorted(rows.diverged_in_round))
+        num_seeds = (runs.name == name).sum()
+        lines.append(
+            f"\n“{name}” diverged in {len(rows)} of {num_seeds} seeds (round {rounds}); what counts "
+            "there is the last good model."
+        )
+    return lines
+
+
+def rounds_table(runs: pd.DataFrame) -> str:
+    """Returns rounds to the target and speed-up, in the form of McMahan et al. 2017, table 2.
+
+    Args:
+        runs: Results whose names are `METHOD | SETTING`; the first method is the baseline.
+
+    Raises:
+        ValueError: The runs have no such names, or not all the same target and length.
+    """
+    if not runs.name.str.contains(_SEPARATOR, regex=False).all():
+        raise ValueError("The names of the runs must be METHOD | SETTING. Found others.")
+    target, num_rounds = (_one(runs, name) for name in ("target_accuracy", "num_rounds"))
+    keys = runs.name.map(lambda name: tuple(name.split(_SEPARATOR, 1)))
+    rounds = {key: rows.rounds_to_target.tolist() for key, rows in runs.groupby(keys, sort=False)}
+    table = statistics.rounds_table(rounds, int(num_rounds), next(iter(rounds))[0])
+    lines = [_line("method", *table.columns), _line("---", *["---:"] * len(table.columns))]
+    lines += [
+        _line(method, *row) for method, row in zip(table.index, table.to_numpy(), strict=True)
+    ]
+    note = (
+        f"Rounds until {target:.1%} of all test digits of {runs.dataset.iloc[0]} are right: median "
+        f"over {runs.seed.nunique()} seeds, of which one that does not get there in {num_rounds:g} "
+        f"rounds counts as later. In brackets: how many times fewer than {table.index[0]}."
+    )
+    return "\n".join([*lines, "", note])
+
+
+def _one(runs: pd.DataFrame, column: str) -> float:
+    values = runs[column].unique()
+    if len(values) != 1:
+        raise ValueError(f"All runs of the table must have one {column}. Found {values.tolist()}.")
+    return float(values[0])
+
+
+def write_report(path: Path, study: str, runs: pd.DataFrame) -> None:
+    """Writes a study's tables as Markdown."""
+    parts = [f"# The study “{study}” on {runs.dataset.iloc[0]}"]
+    if runs.name.str.contains(_SEPARATOR, regex=False).all():
+        parts += ["## Rounds to the target", rounds_table(runs)]
+        for group, rows in runs.groupby("group", sort=False):
+            parts += [f"## Accuracy: {group}", accuracy_table(rows)]
+    else:
+        parts.append(accuracy_table(runs))
+    parts.append(f"Made by `python -m fedlab study {study} --report` from the CSV file beside it.")
+    write_text(path, "\n\n".join(parts) + "\n", first_line=_REPORT_FIRST_LINE)
+
+
+def select(configs: Iterable[RunConfig], only: str | None) -> list[RunConfig]:
+    """Returns the configurations whose name the regular expression finds; all if `None`.
+
+    Raises:
+        ValueError: It finds none, or is no regular expression.
+    """
+    configs = list(configs)
+    try:
+        found = [config for config in configs if re.search(only or "", config.name)]
+    except re.error as error:
+        raise ValueError(
+            f"--only must be a regular expression ({error}). Found {only!r}."
+        ) from None
+    if not found:
+        names = ", ".join(repr(config.name) for config in configs)
+        raise ValueError(f"--only {only!r} finds none of the study's configurations: {names}.")
+    return found

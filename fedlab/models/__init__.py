@@ -1,0 +1,33 @@
+"""What a client trains: Keras models, and the same as TFF models."""
+
+from fedlab.models.cnn import (
+    INPUT_SHAPE,
+    CreateFn,
+    Dropout,
+    create_cnn,
+    create_deeper_cnn,
+    create_loss,
+    create_small_cnn,
+)
+from fedlab.models.keras_eager import keep_keras_eager
+from fedlab.models.keras_to_tff import (
+    ModelFn,
+    assign_weights,
+    build_functional_model,
+    build_model_fn,
+)
+
+__all__ = [
+    "INPUT_SHAPE",
+    "CreateFn",
+    "Dropout",
+    "ModelFn",
+    "assign_weights",
+    "build_functional_model",
+    "build_model_fn",
+    "create_cnn",
+    "create_deeper_cnn",
+    "create_loss",
+    "create_small_cnn",
+    "keep_keras_eager",
+]

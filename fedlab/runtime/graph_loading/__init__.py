@@ -1,0 +1,1 @@
+"""TensorFlow graphs as callables; the one place that uses TensorFlow's private names."""

@@ -1,0 +1,1 @@
+"""The local runtime: a round in this process, clients in threads."""

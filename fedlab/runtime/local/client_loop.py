@@ -1,0 +1,229 @@
+"""The clients of a round, in parallel, their updates added up in order. No TFF in here."""
+
+import collections
+import concurrent.futures
+import contextlib
+import os
+import queue
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from fedlab.runtime.graph_loading.functions import CancellationManager
+from fedlab.runtime.graph_loading.graphs import FlatFn, Graph
+from fedlab.secure.interface import SecureRound
+
+Tensors = Sequence[tf.Tensor]
+# A client's name, and what makes its data: flat tensors, a dataset as a variant.
+Client = tuple[str, Callable[[], Tensors]]
+_Begun = tuple[str, concurrent.futures.Future, CancellationManager]
+_SECONDS_TO_CANCEL = 10
+
+
+class ClientError(RuntimeError):
+    """A client failed, or sent what is not finite; the round did not happen.
+
+    Attributes:
+        client_id: Who.
+        reason: What went wrong.
+    """
+
+    def __init__(self, client_id: str, reason: str):
+        super().__init__(
+            f"Client {client_id!r} {reason}. The round is not counted and the state is as it was. "
+            'Lower the learning rate or look at the client\'s data; on_client_error="drop" goes on '
+            "without such clients."
+        )
+        self.client_id = client_id
+        self.reason = reason
+
+    def __reduce__(self):
+        return type(self), (self.client_id, self.reason)
+
+
+class ClientLoop:
+    """Runs `work` for one client after the other, several at a time.
+
+    The updates are added in the order of the cohort, whoever is ready first: the sum is the same,
+    bit for bit, for any number of workers. At most twice as many clients as workers are begun and
+    not yet added, so memory grows with the workers and not with the cohort.
+
+    Args:
+        work: The client's part of a round.
+        zero: The sum of no updates.
+        accumulate: (sum, update) -> sum.
+        moduli: What the last integers of `work`'s results are summed modulo.
+        num_workers: Clients at a time. Default: one a core. A `work` that draws from a stream of
+            random numbers gets one worker, for its numbers depend on the order.
+
+    Attributes:
+        functions: All that a round calls.
+    """
+
+    def __init__(
+        self,
+        work: Graph,
+        zero: Graph,
+        accumulate: Graph,
+        moduli: Sequence[int] = (),
+        num_workers: int | None = None,
+    ):
+        num_workers = num_workers or len(os.sched_getaffinity(0))
+        self.num_workers = 1 if work.draws_from_a_stream else num_workers
+        num_loaded = self.num_workers if work.has_state else 1  # each has variables of its own
+        loaded = [work.load(check_finite=True) for _ in range(num_loaded)]
+        self._zero, self._accumulate = zero.load(), accumulate.load()
+        self.functions = [*loaded, self._accumulate, self._zero]
+        self._work_fns: queue.SimpleQueue[FlatFn] = queue.SimpleQueue()
+        for worker in range(self.num_workers):
+            self._work_fns.put(loaded[worker % len(loaded)])
+        self._num_sums = len(zero.outputs)
+        self._moduli = tuple(moduli)
+        self._pool = concurrent.futures.ThreadPoolExecutor(self.num_workers, "fedlab-client")
+
+    def run(
+        self,
+        clients: Iterable[Client],
+        broadcast: Tensors,
+        *,
+        drop: bool = False,
+        secure_round: SecureRound | None = None,
+    ) -> tuple[Tensors, Tensors, dict[str, str]]:
+        """Runs the clients and adds up.
+
+        Args:
+            clients: Drawn from as workers become free.
+            broadcast: What every client gets.
+            drop: Leave out clients that fail, instead of raising.
+            secure_round: Sums the integers that are to be summed securely, one secure sum for all
+                of the round. Default: they are added like the rest.
+
+        Returns:
+            The sum, the sums of the integers to be summed securely, and the clients left out, each
+            with the reason.
+
+        Raises:
+            ClientError: A client failed, or its update is not finite.
+            ProtocolError: The secure sum cannot be finished, as too few clients are left.
+        """
+        sums, secure, dropped = self._zero(), _SecureSums(self._moduli, secure_round), {}
+        with contextlib.closing(self._results(clients, broadcast)) as results:
+            for client_id, get_result in results:
+                try:
+                    update = get_result()
+                    secure.add(client_id, update[self._num_sums :])
+                except ClientError as error:
+                    if not drop:
+                        raise
+                    dropped[client_id] = error.reason
+                    continue
+                sums = self._accumulate(*sums, *update[: self._num_sums])
+        return sums, secure.finish(), dropped
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _results(
+        self, clients: Iterable[Client], broadcast: Tensors
+    ) -> Iterator[tuple[str, Callable[[], Tensors]]]:
+        waiting: collections.deque[_Begun] = collections.deque()
+        clients = iter(clients)
+        try:
+            while True:
+                while len(waiting) < 2 * self.num_workers:
+                    client = next(clients, None)
+                    if client is None:
+                        break
+                    manager = CancellationManager()
+                    future = self._submit(client, broadcast, manager)
+                    waiting.append((client[0], future, manager))
+                if not waiting:
+                    return
+                client_id, future, _ = waiting[0]
+                yield client_id, future.result
+                waiting.popleft()
+        finally:  # after an error, or the stop button
+            for _, future, manager in waiting:
+                future.cancel()
+                manager.start_cancel()
+            concurrent.futures.wait([future for _, future, _ in waiting], _SECONDS_TO_CANCEL)
+
+    def _submit(
+        self, client: Client, broadcast: Tensors, manager: CancellationManager
+    ) -> concurrent.futures.Future:
+        client_id, create_data = client
+        try:
+            data = create_data()  # here, while the workers compute
+        except Exception as error:
+            failed = concurrent.futures.Future()
+            failed.set_exception(describe(client_id, error))
+            return failed
+        return self._pool.submit(self._work, client_id, [*data, *broadcast], manager)
+
+    def _work(self, client_id: str, args: Tensors, manager: CancellationManager) -> Tensors:
+        work_fn = self._work_fns.get()
+        try:
+            *update, is_finite = work_fn(*args, manager=manager)
+            is_finite = bool(is_finite)
+        except Exception as error:
+            raise describe(client_id, error) from error
+        finally:
+            self._work_fns.put(work_fn)
+        if not is_finite:
+            raise ClientError(
+                client_id, "has an update or a metric that is not finite (NaN or Inf)"
+            )
+        return update
+
+
+class _SecureSums:
+    """The sums of a round's integers: by a secure round, or plain ones."""
+
+    def __init__(self, moduli: Sequence[int], secure_round: SecureRound | None):
+        self._moduli, self._round = moduli, secure_round
+        self._sums: Tensors | None = None
+
+    def add(self, client_id: str, values: Tensors) -> None:
+        if self._round is None:
+            self._sums = add_secure(self._sums, values, self._moduli)
+            return
+        values = add_secure(None, values, self._moduli)  # each within its modulus
+        try:
+            self._round.add(client_id, [np.asarray(value) for value in values])
+        except ValueError as error:
+            raise describe(client_id, error) from error
+        self._sums = []  # not empty-handed, and not known before the round's end
+
+    def finish(self) -> Tensors:
+        if self._round is None or self._sums is None:
+            return self._sums or []
+        return [tf.constant(total) for total in self._round.finish()]
+
+
+def add_secure(sums: Tensors | None, update: Tensors, moduli: Sequence[int]) -> Tensors:
+    """Adds integers that are to be summed securely; a plain sum.
+
+    Args:
+        sums: So far, or `None`.
+        update: What is added.
+        moduli: What the last ones are taken modulo.
+    """
+    if sums is not None:
+        update = [one + other for one, other in zip(sums, update, strict=True)]
+    num_plain = len(update) - len(moduli)
+    modular = zip(update[num_plain:], moduli, strict=True)
+    return [*update[:num_plain], *(tf.math.floormod(one, modulus) for one, modulus in modular)]
+
+
+def describe(client_id: str, error: Exception) -> ClientError:
+    """Returns the `ClientError` that says what went wrong, in one line."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    if isinstance(error, tf.errors.OpError):  # first where, then what, then in which nodes
+        lines = [re.sub(r"\s*\[(\[|Op:).*", "", line) for line in reversed(lines)]
+    reason = next(filter(None, lines), type(error).__name__)
+    described = ClientError(client_id, f"failed: {reason.rstrip('.')}")
+    described.__cause__ = error
+    return described

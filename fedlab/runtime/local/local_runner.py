@@ -1,0 +1,148 @@
+"""The runtime of the course: a round in this process. No child process, no socket."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import tensorflow_federated as tff
+
+from fedlab.runtime.graph_loading.functions import get_ready_aside
+from fedlab.runtime.local.client_loop import Client, ClientError, ClientLoop, Tensors
+from fedlab.runtime.local.map_reduce_form import Form, Piece, cut, cut_initialize
+from fedlab.runtime.local.values import flatten, pack
+from fedlab.runtime.runner import Cohort, Runner, check_nobody, name_clients
+from fedlab.secure.interface import SecureSum
+
+# (cohort, what is broadcast, drop) -> (sum of the updates, secure sums, who was left out and why).
+RunClientsFn = Callable[[Cohort, Tensors, bool], tuple[Tensors, Tensors, dict[str, str]]]
+
+
+class Round:
+    """One round: the server's pieces of the form, around whatever runs the clients' piece.
+
+    Args:
+        form: The round's pieces.
+        run_clients: Runs `work` for a cohort and adds up.
+
+    Attributes:
+        functions: All that the server calls.
+    """
+
+    def __init__(self, form: Form, run_clients: RunClientsFn):
+        self._result_type = form.update.type_signature.result
+        self._state_type = form.update.type_signature.parameter[0]
+        self._prepare = form.prepare.load(check_finite=True)
+        self._report = form.report.load()
+        self._update = form.update.load()
+        self.functions = [self._update, self._prepare, self._report]
+        self._sums_securely = len(form.work.graph.outputs) > len(form.zero.graph.outputs)
+        self._run_clients = run_clients
+
+    def run(self, state, cohort: Cohort, *, drop: bool = False):
+        """Returns the round's result as the cut computation gives it, and who was left out."""
+        if self._sums_securely and not name_clients(cohort):
+            raise ValueError("The cohort must hold a client whose sum is secure. Found none.")
+        flat_state = flatten(state, self._state_type)
+        *broadcast, is_finite = self._prepare(*flat_state)
+        if not is_finite:
+            raise ValueError("The state is not finite. Go on from an earlier one.")
+        sums, secure, dropped = self._run_clients(cohort, broadcast, drop)
+        check_some_are_left(dropped, cohort)
+        result = self._update(*flat_state, *self._report(*sums), *secure)
+        return pack(result, self._result_type), dropped
+
+
+class LocalClients:
+    """Runs the clients' piece in this process.
+
+    Args:
+        form: The round's pieces.
+        num_workers: Clients at a time. Default: one a core.
+        secure_sum: Sums what the clients send to be summed securely. Default: it is added in the
+            clear.
+
+    Raises:
+        ValueError: There is a secure sum and nothing for it.
+    """
+
+    def __init__(
+        self, form: Form, num_workers: int | None = None, secure_sum: SecureSum | None = None
+    ):
+        self._secure_sum = secure_sum
+        self._secure_specs = () if secure_sum is None else form.secure_specs()
+        if secure_sum is not None and not self._secure_specs:
+            raise ValueError(
+                "There is nothing to sum securely: this process's clients send no integers for a "
+                "secure sum. Build it with an aggregator from tff.learning.secure_aggregator()."
+            )
+        self._client_type = form.work.type_signature.parameter[0]
+        graphs = (piece.graph for piece in (form.work, form.zero, form.accumulate))
+        self._loop = ClientLoop(*graphs, moduli=form.moduli, num_workers=num_workers)
+        self.close, self.functions = self._loop.close, self._loop.functions
+
+    def __call__(self, cohort: Cohort, broadcast: Tensors, drop: bool):
+        names = name_clients(cohort)
+        begun = None
+        if self._secure_sum is not None:
+            begun = self._secure_sum.begin_round(names, self._secure_specs)
+        return self._loop.run(self._clients(cohort), broadcast, drop=drop, secure_round=begun)
+
+    def _clients(self, cohort: Cohort) -> Iterator[Client]:
+        names = name_clients(cohort)
+        data = cohort if isinstance(cohort, Mapping) else dict(zip(names, cohort, strict=True))
+        for name in names:  # a mapping may make its datasets one by one
+            yield name, lambda name=name: flatten(data[name], self._client_type)
+
+
+def check_some_are_left(dropped: Mapping[str, str], cohort: Cohort) -> None:
+    """Raises the first client's `ClientError` if nobody is left."""
+    if dropped and len(dropped) == len(cohort):
+        client_id, reason = next(iter(dropped.items()))
+        raise ClientError(client_id, f"{reason}, and so has every other of this round")
+
+
+class FormRunner(Runner):
+    """Executes a process that has a form: the server's pieces here, the clients' where they are told.
+
+    Args:
+        process: A TFF `LearningProcess`.
+        create_clients_fn: Makes what runs the form's clients: `RunClientsFn`, with a `close()`.
+        drop: Leave out clients that fail.
+
+    Raises:
+        NoFormError: The process has no form.
+    """
+
+    def __init__(
+        self,
+        process: tff.learning.templates.LearningProcess,
+        create_clients_fn: Callable[[Form], RunClientsFn],
+        *,
+        drop: bool = False,
+    ):
+        super().__init__(process)
+        self._initialize = cut_initialize(process.initialize)
+        form = cut(process)
+        self._clients = create_clients_fn(form)
+        self._round = Round(form, self._clients)
+        # The clients' functions are the largest. On a cluster they are the workers'.
+        functions = [*getattr(self._clients, "functions", ()), *self._round.functions]
+        self._stop_getting_ready = get_ready_aside(functions)
+        self._drop = drop
+        self._pieces: dict[int, Callable] = {}
+
+    def close(self) -> None:
+        self._stop_getting_ready.set()
+        self._clients.close()
+
+    def initialize(self):
+        return self._initialize()
+
+    def next(self, state, cohort: Cohort):
+        output, self.dropped = self._round.run(state, cohort, drop=self._drop)
+        check_nobody(cohort, output.metrics)
+        return output
+
+    def call(self, computation: tff.Computation, *args):
+        key = id(computation)
+        if key not in self._pieces:
+            self._pieces[key] = Piece.from_computation(computation).as_function()
+        return self._pieces[key](*args)

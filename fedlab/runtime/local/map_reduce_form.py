@@ -1,0 +1,271 @@
+"""TFF's compiler cuts a round into what the server runs and what a client runs."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+from google.protobuf.internal import api_implementation
+from tensorflow_federated.proto.v0 import computation_pb2
+
+from fedlab.runtime.graph_loading import disk_cache
+from fedlab.runtime.graph_loading.graphs import FlatFn, Graph
+from fedlab.runtime.local.values import flatten, pack
+from fedlab.secure.interface import IntegerSpec
+
+# Only what puts the functions of a graph into one: `Graph` reads and changes single nodes. All else
+# TensorFlow does when it loads the graph. (TFF's default also saves memory, by computing again in the
+# backward pass what the forward pass has had.)
+_OPTIMIZE = tf.compat.v1.ConfigProto()
+_REWRITE = _OPTIMIZE.graph_options.rewrite_options
+_REWRITE.meta_optimizer_iterations = _REWRITE.ONE
+_REWRITE.memory_optimization = _REWRITE.NO_MEM_OPT
+for _name in """
+    layout_optimizer constant_folding shape_optimization remapping arithmetic_optimization
+    loop_optimization debug_stripper scoped_allocator_optimization auto_mixed_precision
+    implementation_selector pin_to_host_optimization
+""".split():
+    setattr(_REWRITE, _name, _REWRITE.OFF)
+
+_CutFn = Callable[[tff.Computation], list[tff.Computation]]
+_PIECES = ["prepare", "work", "zero", "accumulate", "merge", "report", "update"]
+_CONSTANTS = ["secure_sum_bitwidth", "secure_sum_max_input", "secure_modular_sum_modulus"]
+
+
+class NoFormError(ValueError):
+    """TFF's compiler cannot cut this computation into server's and clients' parts."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Piece:
+    """One function out of a round: a TFF type, and a graph.
+
+    Attributes:
+        type_signature: TFF's type of the function; printed, it shows what goes in and comes out.
+        graph: The TensorFlow graph.
+    """
+
+    type_signature: tff.FunctionType
+    graph: Graph
+
+    @classmethod
+    def from_computation(cls, computation: tff.Computation) -> "Piece":
+        """Takes a computation that is TensorFlow and nothing else.
+
+        Raises:
+            NoFormError: It is not.
+        """
+        # The computation's own type knows the Python containers, which a message forgets.
+        proto = tff.framework.serialize_computation(computation)
+        return cls._from_proto(proto, computation.type_signature)
+
+    @classmethod
+    def _from_proto(
+        cls, proto: computation_pb2.Computation, type_signature: tff.FunctionType
+    ) -> "Piece":
+        if proto.WhichOneof("computation") != "tensorflow":
+            raise NoFormError(f"This is not plain TensorFlow: {type_signature}.")
+        found = proto.tensorflow
+        graph_def = tf.compat.v1.GraphDef()
+        found.graph_def.Unpack(graph_def)
+        graph = Graph(
+            graph_def.SerializeToString(deterministic=True),
+            tuple(_tensor_names(found.parameter)),
+            tuple(_tensor_names(found.result)),
+            found.initialize_op,
+        )
+        return cls(type_signature, graph)
+
+    def load(self, *, check_finite: bool = False) -> FlatFn:
+        """Returns the piece as a function of flat tensors; see `Graph.load`."""
+        return self.graph.load(check_finite=check_finite)
+
+    def __call__(self, *args):
+        """Runs the piece on Python values, and returns Python values."""
+        return _load_once(self)(*args)
+
+    def as_function(self, *, packed: bool = False) -> Callable:
+        """Returns the piece as a function of Python values, loaded once.
+
+        Args:
+            packed: Whether the function takes several arguments as one structure, or `None`.
+        """
+        flat_fn = self.load()
+        parameter, result = self.type_signature.parameter, self.type_signature.result
+
+        def call(arg=None):
+            return pack(flat_fn(*([] if parameter is None else flatten(arg, parameter))), result)
+
+        def call_with_args(*args):
+            return call(args[0] if len(args) == 1 else tuple(args) or None)
+
+        return call if packed else call_with_args
+
+
+@functools.lru_cache(maxsize=16)
+def _load_once(piece: Piece) -> Callable:
+    return piece.as_function()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Form:
+    """A round, cut into pieces: Bonawitz et al. 2019 (section 4) as TFF's `MapReduceForm` has it.
+
+    Attributes:
+        prepare: At the server: the state -> what is broadcast.
+        work: At a client: (its batches, what was broadcast) -> (update, three lists of integers that
+            are to be summed securely; empty in most algorithms). All that a client runs, and its
+            result all that it sends.
+        zero: The sum of no updates.
+        accumulate: (sum, update) -> sum.
+        merge: (sum, sum) -> sum.
+        report: The sum -> what the server takes.
+        update: At the server: (state, (report, three secure sums)) -> (new state, what it tells).
+        max_values: The largest that a client may send, one for each leaf of the secure sums.
+        moduli: What the third secure sum is taken modulo, one for each of its leaves.
+    """
+
+    prepare: Piece
+    work: Piece
+    zero: Piece
+    accumulate: Piece
+    merge: Piece
+    report: Piece
+    update: Piece
+    max_values: tuple[int, ...]
+    moduli: tuple[int, ...]
+
+    def secure_specs(self) -> tuple[IntegerSpec, ...]:
+        """Returns the tensors of the three secure sums, one after the other.
+
+        Raises:
+            ValueError: One is not of integers.
+        """
+        _, *parts = self.work.type_signature.result
+        leaves = [leaf for part in parts for leaf in tff.structure.flatten(part)]
+        moduli = [None] * (len(leaves) - len(self.moduli)) + list(self.moduli)
+        return tuple(
+            IntegerSpec(leaf.shape, leaf.dtype, min(largest, np.iinfo(leaf.dtype).max), modulus)
+            for leaf, largest, modulus in zip(leaves, self.max_values, moduli, strict=True)
+        )
+
+
+def cut(computation) -> Form:
+    """Cuts a round into the functions that the server and the clients run.
+
+    Args:
+        computation: A `LearningProcess` (its `next` is cut), or a computation from a server's state
+            and the clients' data to a new state and a result at the server.
+
+    Returns:
+        The `Form`.
+
+    Raises:
+        NoFormError: TFF's compiler cannot cut it.
+    """
+    computation = getattr(computation, "next", computation)
+    pieces = _remember_pieces("form", computation, _PIECES + _CONSTANTS, _cut)
+    constants = [_read_constants(pieces.pop(name)) for name in _CONSTANTS]
+    pieces["update"] = _typed_as_result(pieces["update"], computation)
+    bitwidths, max_inputs, moduli = constants
+    max_values = *(2**bits - 1 for bits in bitwidths), *max_inputs, *(m - 1 for m in moduli)
+    return Form(**pieces, max_values=max_values, moduli=moduli)
+
+
+def cut_initialize(initialize: tff.Computation) -> Piece:
+    """Returns the function that makes the server's first state.
+
+    Raises:
+        NoFormError: TFF's compiler cannot make it.
+    """
+    found = _remember_pieces("state", initialize, ["initialize"], _cut_initialize)
+    return _typed_as_result(found["initialize"], initialize)
+
+
+def _cut(computation: tff.Computation) -> list[tff.Computation]:
+    form = tff.backends.mapreduce.get_map_reduce_form_for_computation(
+        computation, grappler_config=_OPTIMIZE
+    )
+    return [getattr(form, name) for name in _PIECES + _CONSTANTS]
+
+
+def _cut_initialize(initialize: tff.Computation) -> list[tff.Computation]:
+    return [
+        tff.backends.mapreduce.get_state_initialization_computation(
+            initialize, grappler_config=_OPTIMIZE
+        )
+    ]
+
+
+def _remember_pieces(
+    kind: str, computation: tff.Computation, names: Sequence[str], cut_fn: _CutFn
+) -> dict[str, Piece]:
+    """Lets TFF's compiler cut, unless it has cut the same computation in some session before."""
+    try:
+        proto = tff.framework.serialize_computation(computation)
+    except TypeError as error:
+        raise NoFormError(f"{type(error).__name__}: {error}") from error
+    key = [tff.__version__.encode(), proto.SerializeToString(deterministic=True)]
+    found = disk_cache.remember(lambda: _cut_to_bytes(computation, names, cut_fn), kind, *key)
+    return {
+        one.name: Piece._from_proto(
+            one.value, tff.framework.deserialize_computation(one.value).type_signature
+        )
+        for one in computation_pb2.Struct.FromString(found).element
+    }
+
+
+def _cut_to_bytes(computation: tff.Computation, names: Sequence[str], cut_fn: _CutFn) -> bytes:
+    try:
+        found = cut_fn(computation)
+    except Exception as error:  # the compiler has many, some of no common kind
+        raise NoFormError(f"{type(error).__name__}: {error}") from error
+    elements = [
+        computation_pb2.Struct.Element(name=name, value=tff.framework.serialize_computation(one))
+        for name, one in zip(names, found, strict=True)
+    ]
+    return computation_pb2.Struct(element=elements).SerializeToString(deterministic=True)
+
+
+def _typed_as_result(piece: Piece, computation: tff.Computation) -> Piece:
+    """The compiler forgets the Python containers of the result."""
+    result = computation.type_signature.result
+    if isinstance(result, tff.FederatedType):
+        result = result.member
+    typed = tff.FunctionType(piece.type_signature.parameter, result)
+    return dataclasses.replace(piece, type_signature=typed)
+
+
+def _read_constants(piece: Piece) -> tuple[int, ...]:
+    return tuple(int(one) for one in piece.load()()) if piece.graph.outputs else ()
+
+
+@contextlib.contextmanager
+def oversize_messages() -> Iterator[None]:
+    """Lets TFF build, inside, what nests deeper than protobuf reads by default.
+
+    `tff.learning.ddp_secure_aggregator` does: without this, building a process with it fails with
+    a `DecodeError` (TFF 0.87).
+    """
+    # Not among protobuf's public names; the implementation in pure Python has no such limit.
+    module = getattr(api_implementation, "_c_module", None)
+    allow = getattr(module, "SetAllowOversizeProtos", lambda allowed: None)
+    allow(True)
+    try:
+        yield
+    finally:
+        allow(False)
+
+
+def _tensor_names(binding) -> Iterator[str]:
+    kind = binding.WhichOneof("binding")
+    if kind == "tensor":
+        yield binding.tensor.tensor_name
+    elif kind == "sequence":
+        yield binding.sequence.variant_tensor_name
+    elif kind == "struct":
+        for element in binding.struct.element:
+            yield from _tensor_names(element)

@@ -1,0 +1,1 @@
+"""Rounds on a Ray cluster (the extra `ray`)."""

@@ -1,0 +1,124 @@
+"""What runs in a process of a cluster: some clients, and the sum of their updates. No TFF in here."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from fedlab.data.preprocessing import Preprocessing
+from fedlab.runtime.graph_loading.graphs import Graph
+from fedlab.runtime.local.client_loop import ClientError, ClientLoop, Tensors, add_secure
+
+Arrays = list[np.ndarray]
+
+
+class ClusterClient(NamedTuple):
+    """A client of a round, as it is named to a worker.
+
+    Attributes:
+        client_id: Who; a worker that was given its examples holds them.
+        stream: Of `Preprocessing.apply_to_arrays`.
+        batches: The batches themselves, where the worker cannot make them from examples.
+        element_spec: Of the batches.
+        failure: Why there is no data, if there is none.
+    """
+
+    client_id: str
+    stream: tuple[int, ...] = ()
+    batches: Sequence[Any] | None = None
+    element_spec: Any = None
+    failure: str = ""
+
+
+class Report(NamedTuple):
+    """What the driver hears of a partition; the sum itself stays where it was made.
+
+    Attributes:
+        num_used: Clients in the sum.
+        dropped: Clients left out, each with the reason.
+        failed: The client that ended the round, if one did, and the reason.
+    """
+
+    num_used: int
+    dropped: dict[str, str]
+    failed: tuple[str, str] | None
+
+
+class ClusterWorker:
+    """Loads the functions once, holds its clients' examples, and runs its part of each round."""
+
+    def __init__(
+        self, work: Graph, zero: Graph, accumulate: Graph, merge: Graph, moduli: Sequence[int]
+    ):
+        tf.config.threading.set_intra_op_parallelism_threads(1)  # there is a worker a core
+        self._loop = ClientLoop(work, zero, accumulate, moduli, num_workers=1)
+        self._merge = merge.load()
+        self._num_sums = len(zero.outputs)
+        self._moduli = moduli
+        self._held: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def get_node(self) -> str:
+        """Returns the machine's id. Whoever has it knows that the functions are loaded."""
+        import ray  # here: the rest of this file is without it
+
+        return ray.get_runtime_context().get_node_id()
+
+    def hold(self, examples: dict[str, tuple[np.ndarray, np.ndarray]], keep: bool) -> None:
+        """Keeps clients' examples: pixels and labels, see `fedlab.data`.
+
+        Args:
+            examples: To be held. They are copied, out of Ray's store, which is small.
+            keep: Whether to keep, besides, those that are held already.
+        """
+        new = {one: tuple(map(np.array, arrays)) for one, arrays in examples.items()}
+        self._held = (self._held if keep else {}) | new
+
+    def run(
+        self,
+        clients: Sequence[ClusterClient],
+        preprocessing: Preprocessing | None,
+        broadcast: Arrays,
+        drop: bool,
+    ) -> tuple[Arrays, Report]:
+        """Runs clients in their order. Returns the sum and the report."""
+
+        def create_data(client: ClusterClient) -> Tensors:
+            if client.failure:
+                raise RuntimeError(client.failure)
+            if client.batches is not None:
+                dataset = _to_dataset(client.batches, client.element_spec)
+            else:
+                examples = self._held[client.client_id]
+                dataset = preprocessing.apply_to_arrays(*examples, *client.stream)
+            return [tf.data.experimental.to_variant(dataset)]
+
+        named = ((one.client_id, lambda one=one: create_data(one)) for one in clients)
+        try:
+            sums, secure, dropped = self._loop.run(
+                named, [tf.constant(array) for array in broadcast], drop=drop
+            )
+        except ClientError as error:
+            return [], Report(0, {}, (error.client_id, error.reason))
+        arrays = [tensor.numpy() for tensor in (*sums, *secure)]
+        return arrays, Report(len(clients) - len(dropped), dropped, None)
+
+    def merge(self, one: Arrays, other: Arrays) -> Arrays:
+        """Returns the sum of two partitions' sums."""
+        end = self._num_sums
+        sums = self._merge(*(tf.constant(array) for array in (*one[:end], *other[:end])))
+        secure = add_secure(one[end:], other[end:], self._moduli) if one[end:] else []
+        return [tensor.numpy() for tensor in (*sums, *map(tf.convert_to_tensor, secure))]
+
+
+def _to_dataset(batches: Sequence[Any], element_spec) -> tf.data.Dataset:
+    if not batches:
+        shaped = tf.nest.map_structure(
+            lambda spec: tf.zeros([size or 0 for size in spec.shape], spec.dtype), element_spec
+        )
+        return tf.data.Dataset.from_tensors(shaped).take(0)
+    if len(batches) == 1:
+        return tf.data.Dataset.from_tensors(batches[0])
+    half = len(batches) // 2  # a tree: in a chain each batch would pass through all its links
+    first, second = (_to_dataset(part, element_spec) for part in (batches[:half], batches[half:]))
+    return first.concatenate(second)

@@ -1,0 +1,151 @@
+"""A configuration is its CSV line, and what is wrong with it is said when it is made."""
+
+import csv
+import dataclasses
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fedlab.experiments.config import BASELINE, CHOICES, RESULT_COLUMNS, RunConfig
+from fedlab.experiments.plans import PLANS
+
+EVERY = [config for configs in PLANS.values() for config in configs]
+# What does something only beside another setting.
+OWNED = {
+    "mu": {"algorithm": "fed_prox"},
+    "momentum": {"algorithm": "fed_avgm"},
+    "server_beta_2": {"algorithm": "fed_yogi"},
+    "server_epsilon": {"algorithm": "fed_adagrad"},
+    "dropout_rate": {"model": "deeper_cnn"},
+}
+
+
+def test_the_baseline_is_the_article_s():
+    assert RunConfig() == BASELINE
+    assert (BASELINE.num_rounds, BASELINE.num_clients, BASELINE.sampling) == (10, 5, "first")
+    assert (BASELINE.client_learning_rate, BASELINE.server_learning_rate) == (0.02, 1.0)
+    assert (BASELINE.batch_size, BASELINE.num_epochs, BASELINE.shuffle) == (20, 1, False)
+    watched = dataclasses.replace(BASELINE, evaluate_every=2)
+    assert all(
+        configs[0] == watched
+        for name, configs in PLANS.items()
+        if name in ("improvements", "ladder")
+    )
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_study_names_each_configuration_once(name):
+    names = [config.name for config in PLANS[name]]
+    assert len(set(names)) == len(names)
+
+
+def test_a_csv_line_gives_the_configuration_back_whoever_reads_it():
+    rows = [config.to_row() | dict.fromkeys(RESULT_COLUMNS, "x") for config in EVERY]
+    text = pd.DataFrame(rows).to_csv(index=False)
+    by_csv = [RunConfig.from_row(row) for row in csv.DictReader(io.StringIO(text))]
+    by_pandas = pd.read_csv(io.StringIO(text), float_precision="round_trip")
+    assert by_csv == EVERY
+    assert [RunConfig.from_row(row) for _, row in by_pandas.iterrows()] == EVERY
+    assert {config.max_examples for config in EVERY} >= {None}  # an empty field in the file
+
+
+def test_one_configuration_has_one_key_however_it_is_written():
+    assert dataclasses.replace(BASELINE, server_learning_rate=1).key == BASELINE.key
+    assert dataclasses.replace(BASELINE, num_rounds=np.int64(10)).key == BASELINE.key
+    assert dataclasses.replace(BASELINE, name="other", group="other").key == BASELINE.key
+
+
+def test_whatever_else_differs_has_another_key():
+    changes = {
+        "algorithm": "fed_adam",
+        "client_optimizer": "adam",
+        "model": "deeper_cnn",
+        "sampling": "uniform",
+        "augmentation": "mirror",
+        "partition": "iid",
+        "shuffle": True,
+        "pretrained": True,
+        "max_examples": 7,
+        "client_rate_decay": 0.5,
+        "stop_at_accuracy": 0.5,
+    }
+    for field in dataclasses.fields(RunConfig):
+        if field.name in ("name", "group", "alpha", *OWNED):
+            continue
+        value = changes.get(field.name) or getattr(BASELINE, field.name) / 2 + 0.5
+        if field.type is int:
+            value = getattr(BASELINE, field.name) + 1
+        if value == getattr(BASELINE, field.name):
+            value = 0.75
+        assert dataclasses.replace(BASELINE, **{field.name: value}).key != BASELINE.key, field.name
+    for name, owner in OWNED.items():
+        without = dataclasses.replace(BASELINE, **owner)
+        assert dataclasses.replace(without, **{name: 0.5}).key != without.key
+    dirichlet = dataclasses.replace(BASELINE, partition="dirichlet", alpha=1)
+    assert dataclasses.replace(dirichlet, alpha=2).key != dirichlet.key
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"client_learning_rate": -0.1}, "client_learning_rate must be at least 0. Found -0.1"),
+        ({"server_learning_rate": float("nan")}, "must be a finite number. Found nan"),
+        ({"client_learning_rate": "0.1"}, "must be a finite number. Found '0.1'"),
+        ({"num_rounds": 0}, "num_rounds must be at least 1. Found 0"),
+        ({"num_rounds": 2.5}, "num_rounds must be a whole number. Found 2.5"),
+        ({"num_clients": True}, "num_clients must be a whole number. Found True"),
+        ({"batch_size": None}, "batch_size must be a whole number. Found None"),
+        ({"evaluate_every": 0}, "evaluate_every must be at least 1"),
+        ({"max_examples": 0}, "max_examples must be at least 1"),
+        ({"straggler_rate": 1.0}, r"straggler_rate must be in \[0, 1\). Found 1.0"),
+        ({"client_rate_decay": 0.0}, r"client_rate_decay must be in \(0, 1\]"),
+        ({"stop_at_accuracy": 98.8}, r"stop_at_accuracy must be in \(0, 1\]. Found 98.8"),
+        ({"shuffle": 1}, "shuffle must be True or False. Found 1"),
+        ({"name": ""}, "name must not be empty"),
+        ({"algorithm": "fed_avgg"}, "no algorithm 'fed_avgg'. Did you mean 'fed_avg'"),
+        ({"algorithm": "xyz"}, "no algorithm 'xyz'. Choose from: fed_avg, fed_prox"),
+        ({"augmentation": "miror"}, "Did you mean 'mirror'"),
+        ({"mu": 0.1}, "mu is for algorithm fed_prox. Found mu=0.1 with algorithm 'fed_avg'"),
+        ({"momentum": 0.9, "algorithm": "fed_prox"}, "momentum is for algorithm fed_avgm"),
+        ({"dropout_rate": 0.5}, "dropout_rate is for model deeper_cnn"),
+        ({"server_epsilon": 0.0, "algorithm": "fed_adam"}, "server_epsilon must be above 0"),
+        ({"server_beta_2": 1.0, "algorithm": "fed_adam"}, r"server_beta_2 must be in \[0, 1\)"),
+        ({"server_epsilon": 1e-7}, "server_epsilon is for algorithm fed_adam or fed_yogi"),
+        ({"alpha": 0.5}, "alpha is for partition dirichlet"),
+        ({"partition": "dirichlet"}, "needs alpha"),
+        ({"partition": "dirichlet", "alpha": 0.0}, "alpha must be above 0. Found 0.0"),
+        ({"algorithm": "mime_lite", "client_optimizer": "adam"}, "no client_optimizer but 'sgd'"),
+        ({"algorithm": "fed_sgd", "client_rate_decay": 0.9}, "does nothing for fed_sgd"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_would_be_good(changes, message):
+    with pytest.raises(ValueError, match=message):
+        RunConfig(**changes)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"momentun": 0.9}, "no column 'momentun'. Did you mean 'momentum'"),
+        ({"num_rounds": "ten"}, "num_rounds must be a whole number. Found 'ten'"),
+        ({"shuffle": "yes"}, "shuffle must be True or False. Found 'yes'"),
+        ({"client_learning_rate": ""}, "client_learning_rate must be a finite number. Found None"),
+    ],
+)
+def test_a_bad_line_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        RunConfig.from_row(BASELINE.to_row() | change)
+
+
+def test_a_line_of_another_table_is_refused():
+    with pytest.raises(ValueError, match="The row lacks group, algorithm"):
+        RunConfig.from_row({"name": "small", "accuracy": 0.5})
+
+
+def test_every_choice_can_be_made():
+    for name, choices in CHOICES.items():
+        for choice in choices:
+            alpha = 0.5 if choice == "dirichlet" else None
+            assert getattr(RunConfig(**{name: choice}, alpha=alpha), name) == choice

@@ -1,0 +1,86 @@
+"""Secure aggregation step by step, for its tests."""
+
+import dataclasses
+
+import numpy as np
+from helpers.integers import draw, plain_sums
+
+from fedlab.secure.interface import IntegerSpec
+from fedlab.secure.secagg import Client, PublicParameters, Server
+
+SPECS = [
+    IntegerSpec((40, 5), np.dtype(np.int64), 2**32 - 1),
+    IntegerSpec((), np.dtype(np.int32), 1),
+    IntegerSpec((30,), np.dtype(np.int32), 100, 101),
+    IntegerSpec((30,), np.dtype(np.int32), 2**20 - 1, 2**20),
+]
+
+
+def names(num_clients):
+    return [f"c{k}" for k in range(num_clients)]
+
+
+def values_of(client_ids, specs=SPECS):
+    return {name: draw(specs, seed) for seed, name in enumerate(client_ids)}
+
+
+def parameters_of(num_clients=5, **options):
+    return PublicParameters(tuple(names(num_clients)), tuple(SPECS), **options)
+
+
+class Walk:
+    """The protocol step by step; all that the server is sent is kept."""
+
+    def __init__(self, num_clients=5, absent=(), **options):
+        self.parameters = parameters_of(num_clients, **options)
+        self.values = values_of(self.parameters.client_ids)
+        self.server = Server(self.parameters)
+        self.clients = {
+            one: Client(one, self.parameters)
+            for one in self.parameters.client_ids
+            if one not in absent
+        }
+        self.received = []
+
+    def send(self, messages):
+        self.received += messages
+        return messages
+
+    def advertise(self):
+        keys = [client.advertise_keys() for client in self.clients.values()]
+        self.advertised = self.server.collect_keys(self.send(keys))
+        return self
+
+    def share(self, absent=()):
+        self.advertise()
+        sharing = [client for name, client in self.clients.items() if name not in absent]
+        sent = [one for client in sharing for one in client.share_keys(self.advertised)]
+        self.shares = self.server.route_shares(self.send(sent))
+        return self
+
+    def mask(self, absent=()):
+        for name, shares in self.shares.items():
+            if name not in absent:
+                message = self.clients[name].mask(self.values[name], shares)
+                self.server.add_masked_input(*self.send([message]))
+        return self
+
+    def reveal(self, absent=()):
+        survivors = self.server.end_input()
+        return self.send(
+            [self.clients[one].reveal_shares(survivors) for one in survivors if one not in absent]
+        )
+
+    def expected(self):
+        return plain_sums([self.values[one] for one in self.server.survivors], SPECS)
+
+
+def flip(data, position=0):
+    return data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
+
+
+def replace(messages, index, **changes):
+    return [
+        dataclasses.replace(message, **changes) if k == index else message
+        for k, message in enumerate(messages)
+    ]

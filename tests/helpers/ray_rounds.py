@@ -1,0 +1,37 @@
+"""Rounds on Ray that last, and a thread that kills in the middle of one."""
+
+import threading
+import time
+
+import psutil
+from helpers import processes, tiny
+
+from fedlab.data.preprocessing import Cohort, Preprocessing
+
+
+def slow_cohort(num_epochs=500):
+    """Seconds of training."""
+    return Cohort(tiny.DATA, tiny.DATA.client_ids, Preprocessing(2, num_epochs), round_num=1)
+
+
+def ray_processes() -> list[psutil.Process]:
+    """The descendants of this process but for TFF's worker, which another test may have started."""
+    children = psutil.Process().children()
+    ray = [child for child in children if "tff-worker" not in " ".join(child.cmdline())]
+    return [*ray, *(grandchild for child in ray for grandchild in child.children(recursive=True))]
+
+
+def running_workers() -> list[psutil.Process]:
+    """In the middle of a round. Ray gives its processes such titles."""
+    return [one for one in ray_processes() if "ray::ClusterWorker.run" in " ".join(one.cmdline())]
+
+
+def kill_in_the_middle(kill_fn, killed: list) -> threading.Thread:
+    def wait_and_kill():
+        if processes.wait_until(running_workers, 30):
+            time.sleep(0.3)
+            killed.append(kill_fn(running_workers()[0].pid))
+
+    thread = threading.Thread(target=wait_and_kill)
+    thread.start()
+    return thread

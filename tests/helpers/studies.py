@@ -1,0 +1,37 @@
+"""A study as small as it can be: a few clients, one dense layer."""
+
+import dataclasses
+from pathlib import Path
+
+import tensorflow as tf
+from helpers import tiny
+
+from fedlab.experiments import Dataset, RunConfig
+from fedlab.models import INPUT_SHAPE
+
+ROOT = Path(__file__).parents[2]
+TRAIN, TEST = tiny.create_data(12, 9, 8, 5, 9, 10, 7), tiny.create_data(4, 3, 2, 2, 5, 4, 6)
+CONFIG = RunConfig(
+    name="small", client_learning_rate=0.1, num_rounds=3, num_clients=3, batch_size=4
+)
+
+
+def create_model(seed: int = 0) -> tf.keras.Sequential:
+    """One dense layer: 7,850 parameters."""
+    layers = tf.keras.layers
+    initializer = tf.keras.initializers.GlorotUniform(seed=seed)
+    return tf.keras.Sequential(
+        [
+            layers.InputLayer(INPUT_SHAPE),
+            layers.Flatten(),
+            layers.Dense(10, kernel_initializer=initializer),
+        ]
+    )
+
+
+def create_dataset(name: str = "tiny", train=TRAIN, test=TEST, **options) -> Dataset:
+    return Dataset(name, train, test, **options)
+
+
+def change(config: RunConfig = CONFIG, **changes) -> RunConfig:
+    return dataclasses.replace(config, **changes)

@@ -1,0 +1,265 @@
+"""What is kept on disk saves time and changes nothing, whatever happens to the files."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_federated as tff
+from helpers import tiny
+
+from fedlab import runtime
+from fedlab.runtime.graph_loading import disk_cache
+from fedlab.runtime.local import map_reduce_form
+
+remember = disk_cache.remember
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """An empty cache."""
+    monkeypatch.setenv(disk_cache.FOLDER_VARIABLE, str(tmp_path / "new"))
+    return tmp_path / "new" / disk_cache.FOLDER_NAME
+
+
+def never():
+    raise AssertionError("This is on disk.")
+
+
+def only_file(folder):
+    (path,) = folder.iterdir()
+    return path
+
+
+@pytest.mark.parametrize("content", [b"", b"x", os.urandom(100_000)])
+def test_it_is_made_once(content):
+    assert remember(lambda: content, "kind", b"key") == content
+    assert remember(never, "kind", b"key") == content
+
+
+def test_another_key_or_kind_is_another_thing():
+    keys = [("a", b"12"), ("a", b"1", b"2"), ("a", b"12", b""), ("a",), ("b", b"12")]
+    for number, key in enumerate(keys):
+        assert remember(lambda number=number: bytes([number]), *key) == bytes([number])
+    assert [remember(never, *key) for key in keys] == [bytes([n]) for n in range(len(keys))]
+
+
+def test_an_error_is_raised_and_not_kept(folder):
+    with pytest.raises(AssertionError, match="on disk"):
+        remember(never, "kind")
+    assert not folder.exists()
+    assert remember(lambda: b"found", "kind") == b"found"
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def change_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+
+
+def let_others_write(path):
+    path.chmod(0o622)
+
+
+def let_others_exchange(path):
+    path.parent.chmod(0o777)
+
+
+def take_another(path):
+    remember(lambda: b"another", "kind", b"key")
+    (another,) = set(path.parent.iterdir()) - {path}
+    another.rename(path)
+
+
+def make_a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [cut_short, change_a_bit, let_others_write, let_others_exchange, take_another, make_a_folder],
+)
+def test_a_file_that_is_damaged_or_not_ours_alone_does_not_count(damage, folder):
+    remember(lambda: b"first", "kind")
+    damage(only_file(folder))
+    assert remember(lambda: b"second", "kind") == b"second"
+
+
+def test_a_damaged_file_is_mended(folder):
+    remember(lambda: b"found", "kind")
+    only_file(folder).write_bytes(b"")
+    remember(lambda: b"found", "kind")
+    assert remember(never, "kind") == b"found"
+    only_file(folder)
+
+
+def test_nobody_else_reads_the_files(folder):
+    remember(lambda: b"found", "kind")
+    assert [path.stat().st_mode & 0o077 for path in (folder, only_file(folder))] == [0, 0]
+
+
+def test_a_folder_that_cannot_be_made_costs_time_and_no_more(folder):
+    folder.parent.mkdir(parents=True)
+    folder.write_text("a file is in the way")
+    assert [remember(lambda n=n: bytes([n]), "kind") for n in (1, 2)] == [b"\1", b"\2"]
+
+
+def test_a_folder_that_can_only_be_read_will_do(monkeypatch):
+    remember(lambda: b"found", "kind")
+
+    def refuse(*args):
+        raise OSError("read-only file system")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert remember(never, "kind") == b"found"
+
+
+@pytest.fixture
+def surroundings():
+    """Looked at anew before and after."""
+    disk_cache._surroundings.cache_clear()
+    yield disk_cache._surroundings
+    disk_cache._surroundings.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "build", "setting", "processor", "own code"])
+def test_other_surroundings_are_another_thing(name, monkeypatch, surroundings):
+    remember(lambda: b"here", "kind")
+    with monkeypatch.context() as patch:
+        if name == "tensorflow":
+            patch.setattr(tf, "__version__", "2.16.0")
+        elif name == "build":
+            patch.setattr(tf.version, "GIT_VERSION", "another")
+        elif name == "setting":
+            patch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+        elif name == "processor":
+            patch.setattr(disk_cache, "_processor", lambda: b"another")
+        else:
+            patch.setattr(disk_cache, "_OWN_CODE", [*disk_cache._OWN_CODE[:-1], b"another"])
+        surroundings.cache_clear()
+        assert remember(lambda: b"there", "kind") == b"there"
+    surroundings.cache_clear()
+    assert remember(never, "kind") == b"here"
+
+
+def test_own_code_is_all_that_the_runtime_has():
+    files = list(Path(disk_cache.__file__).parents[1].rglob("*.py"))
+    assert {"graphs.py", "map_reduce_form.py", "rewrites.py", "functions.py"} <= {
+        path.name for path in files
+    }
+    assert len(disk_cache._OWN_CODE) == len(files)
+
+
+def test_the_processor_is_known_and_the_same_each_time():
+    assert disk_cache._processor() == disk_cache._processor() != b""
+
+
+def test_what_was_not_used_for_longest_goes_first(folder, monkeypatch):
+    monkeypatch.setattr(disk_cache, "MAX_BYTES", 3 * 1032)
+    for age, key in ((30, b"1"), (20, b"2"), (10, b"3")):
+        remember(lambda key=key: key * 1000, "kind", key)
+        for path in folder.iterdir():  # the others are already older
+            os.utime(path, (path.stat().st_mtime - age,) * 2)
+    assert remember(never, "kind", b"1") == b"1" * 1000  # used: now it is the youngest
+    remember(lambda: b"4" * 1000, "kind", b"4")
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 3 * 1032
+    for key in (b"1", b"3", b"4"):
+        assert remember(never, "kind", key) == key * 1000
+    assert remember(lambda: b"anew", "kind", b"2") == b"anew"
+
+
+def test_what_cannot_be_removed_does_not_keep_the_rest(folder, monkeypatch):
+    monkeypatch.setattr(disk_cache, "MAX_BYTES", 10)
+    (folder / "a folder").mkdir(parents=True, mode=0o700)
+    folder.chmod(0o700)
+    abandoned = folder / f"kind-{'0' * 32}.fedlab-part-{'0' * 12}"
+    abandoned.touch()
+    os.utime(abandoned, (0, 0))
+    for key in (b"1", b"2"):
+        remember(lambda: bytes(1000), "kind", key)
+    assert [path.name for path in folder.iterdir()] == ["a folder"]
+
+
+def test_what_is_very_large_is_not_kept(folder, monkeypatch):
+    monkeypatch.setattr(disk_cache, "_MAX_FILE_BYTES", 10)
+    assert remember(lambda: bytes(11), "kind") == bytes(11)
+    assert not folder.exists()
+
+
+# What is kept of a process
+
+
+def first_round(runner):
+    return runner.next(runner.initialize(), tiny.create_cohort())
+
+
+def test_a_process_from_disk_runs_the_same_bits(process, monkeypatch):
+    made = runtime.cut(process)
+    expected = first_round(runtime.compile(process))
+    for name in ("_cut", "_cut_initialize"):
+        monkeypatch.setattr(map_reduce_form, name, lambda computation: never())
+    found = runtime.cut(process)
+    for name in map_reduce_form._PIECES:
+        one, other = getattr(made, name), getattr(found, name)
+        assert (one.graph, repr(one.type_signature)) == (other.graph, repr(other.type_signature))
+    assert (found.max_values, found.moduli) == (made.max_values, made.moduli)
+    output = first_round(runtime.compile(process))
+    assert tiny.same_bits(output, expected)
+    assert (
+        type(output.state) is type(expected.state) is tff.learning.templates.LearningAlgorithmState
+    )
+
+
+def test_another_tff_cuts_anew(process, monkeypatch):
+    runtime.cut(process)
+    monkeypatch.setattr(map_reduce_form, "_cut", lambda computation: never())
+    runtime.cut(process)
+    monkeypatch.setattr(tff, "__version__", "0.99")
+    with pytest.raises(runtime.NoFormError, match="on disk"):
+        runtime.cut(process)
+
+
+def test_what_cannot_be_cut_is_not_kept(folder):
+    @tff.federated_computation(tff.FederatedType(np.float32, tff.CLIENTS))
+    def not_a_round(values):
+        return values
+
+    for _ in range(2):
+        with pytest.raises(runtime.NoFormError):
+            runtime.cut(not_a_round)
+    assert not folder.exists()
+
+
+SESSION = """
+    import sys
+    sys.path.insert(0, {tests!r})
+    from helpers import tiny
+    from fedlab import runtime
+    runner = runtime.compile(tiny.build_process())
+    weights = runner.next(runner.initialize(), tiny.create_cohort()).state.global_model_weights
+    print(*(one.tobytes().hex()[:64] for one in weights.trainable))
+"""
+
+
+def test_the_next_session_finds_all_that_this_one_left(folder, tmp_path):
+    script = textwrap.dedent(SESSION).format(tests=str(tiny.TESTS))
+    seen, outputs = [], []
+    for _ in range(2):
+        with (tmp_path / "out").open("w") as out:
+            subprocess.run(
+                [sys.executable, "-c", script], stdout=out, check=True, timeout=tiny.TIMEOUT
+            )
+        outputs.append((tmp_path / "out").read_text())
+        seen.append({path.name for path in folder.iterdir()})
+    assert outputs[0] == outputs[1] != ""
+    assert seen[0] == seen[1]
+    assert {name.split("-")[0] for name in seen[0]} >= {"form", "state", "function"}

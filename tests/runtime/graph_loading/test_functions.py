@@ -1,0 +1,183 @@
+"""A function stands in TensorFlow's table while somebody has it, and getting it ready runs nothing."""
+
+import gc
+import threading
+
+import pytest
+import tensorflow as tf
+from helpers import tiny
+from helpers.graphs import build, build_counter, meet
+from tensorflow.python.eager import cancellation, context
+from tensorflow.python.framework import function
+
+from fedlab import runtime
+from fedlab.runtime.graph_loading import functions
+
+
+def test_it_leaves_the_table_with_its_last_owner():
+    loaded = build(lambda x: (x + 1,), tf.float32).load()
+    name = loaded._name
+    assert context.context().has_function(name)
+    assert loaded(tf.constant(1.0))[0].numpy() == 2
+    del loaded
+    gc.collect()
+    assert not context.context().has_function(name)
+
+
+@pytest.mark.parametrize("build_graph", [build_counter, lambda: build_with_called()])
+def test_what_it_calls_and_what_sets_its_variables_leave_the_table_too(build_graph):
+    graph = build_graph()
+    graph.load()  # tracing has its own
+    gc.collect()
+    before = set(context.context().list_function_names())
+    loaded = graph.load()
+    loaded(tf.constant(1.0))
+    assert len(set(context.context().list_function_names()) - before) == 2
+    del loaded
+    gc.collect()
+    assert set(context.context().list_function_names()) == before
+
+
+def build_with_called():
+    called = function.Defun(tf.float32, func_name="called")(lambda x: x + 3)
+    return build(lambda x: (called(x),), tf.float32)
+
+
+def test_two_loads_do_not_take_each_other_away():
+    graph = build(lambda x: (x + 1,), tf.float32)
+    one, other = graph.load(), graph.load()
+    del one
+    gc.collect()
+    assert other(tf.constant(1.0))[0].numpy() == 2
+
+
+def test_two_loads_draw_the_same_numbers():
+    graph = build(lambda: (tf.random.uniform((), seed=3),))
+    one, other = graph.load(), graph.load()
+    drawn = [float(one()[0]) for _ in range(3)]
+    assert [float(other()[0]) for _ in range(3)] == drawn
+    assert len(set(drawn)) == 3
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.int64, tf.bool, tf.string, tf.variant])
+def test_to_get_ready_is_not_to_run(dtype):
+    calls = []
+
+    def note(value):
+        calls.append(1)
+        return value
+
+    def run(x):
+        with tf.control_dependencies([x]):
+            return (tf.numpy_function(note, [tf.constant(1.0)], tf.float32),)
+
+    loaded = build(run, dtype).load()
+    loaded.get_ready()
+    loaded.get_ready()
+    assert calls == []
+    loaded(functions._placeholder(dtype))
+    assert calls == [1]
+
+
+def test_a_counter_counts_only_calls():
+    loaded = build_counter().load()
+    loaded.get_ready()
+    assert [loaded(tf.constant(x))[0].numpy() for x in (1.0, 2.0)] == [1.0, 2.0]
+
+
+def test_a_call_is_stopped_by_its_own_manager():
+    loaded = build(lambda x: (x + 1,), tf.float32).load()
+    manager = cancellation.CancellationManager()
+    manager.start_cancel()
+    with pytest.raises(tf.errors.CancelledError):
+        loaded(tf.constant(1.0), manager=manager)
+    assert loaded(tf.constant(1.0))[0].numpy() == 2
+
+
+def test_first_calls_at_a_time_all_run():
+    wait = meet(threading.Barrier(2))
+    loaded = build(lambda x: (wait(x) + 1,), tf.float32).load()
+    found = []
+    threads = [
+        threading.Thread(target=lambda k=k: found.append(float(loaded(tf.constant(float(k)))[0])))
+        for k in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(tiny.TIMEOUT)
+    assert sorted(found) == [1.0, 2.0]
+
+
+def build_broken():
+    """A graph with an operation that has no kernel for what it is asked."""
+
+    def pool(x):
+        images = tf.reshape(x, [1, 1, 1, 1])
+        return (tf.raw_ops.MaxPool(input=images, ksize=[2] * 4, strides=[1] * 4, padding="SAME"),)
+
+    return build(pool, tf.float32)
+
+
+def test_what_is_broken_says_so_when_it_is_called():
+    broken, loaded = build_broken().load(), build(lambda x: (x + 1,), tf.float32).load()
+    functions.get_ready_aside([broken, loaded])
+    join_helpers()
+    assert loaded._is_ready
+    with pytest.raises(tf.errors.OpError):
+        broken(tf.constant(1.0))
+
+
+class Slow:
+    """Takes its time to get ready, and notes that it was asked."""
+
+    def __init__(self):
+        self.begun, self.go_on, self.num_asked = threading.Event(), threading.Event(), 0
+
+    def get_ready(self):
+        self.num_asked += 1
+        self.begun.set()
+        assert self.go_on.wait(tiny.TIMEOUT)
+
+
+def test_getting_ready_aside_can_be_stopped():
+    slow = Slow()
+    stop = functions.get_ready_aside([slow, slow, slow])
+    assert slow.begun.wait(tiny.TIMEOUT)
+    stop.set()
+    slow.go_on.set()
+    join_helpers()
+    assert slow.num_asked == 1
+
+
+def test_a_call_gets_ready_once(monkeypatch):
+    loaded = build(lambda x: (x + 1,), tf.float32).load()
+    calls = []
+    execute = functions.LoadedFunction._execute
+
+    def note(self, args, manager):
+        calls.append(manager.is_cancelled)
+        return execute(self, args, manager)
+
+    monkeypatch.setattr(functions.LoadedFunction, "_execute", note)
+    threads = [threading.Thread(target=loaded, args=(tf.constant(1.0),)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(tiny.TIMEOUT)
+    assert calls.count(True) == 1
+    assert calls.count(False) == 8
+
+
+def test_a_runner_gets_all_of_a_round_ready_by_itself(process):
+    runner = runtime.compile(process)
+    join_helpers()
+    found = [*runner._clients.functions, *runner._round.functions]
+    assert len(found) == 6
+    assert all(one._is_ready for one in found)
+
+
+def join_helpers():
+    for thread in threading.enumerate():
+        if thread.name == "fedlab-get-ready":
+            thread.join(tiny.TIMEOUT)

@@ -1,0 +1,158 @@
+"""A local round is this process and nothing else, and the notebook's stop button ends it."""
+
+import jupyter_client
+import psutil
+import pytest
+from helpers import tiny
+from helpers.scripts import run_script
+from helpers.sockets import ENVIRONMENT
+
+NOT_LATER_THAN = 20  # seconds in which a cell must have ended: a guard against hanging, no more
+
+
+# Nothing else
+
+
+def test_what_looks_around_sees_children_and_open_doors():
+    found = run_script("""
+    import socket, subprocess
+    doors = [socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_UNIX)]
+    doors[1].bind("\\0fedlab-test-" + str(os.getpid()))
+    doors[1].listen()
+    child = subprocess.Popen(["sleep", "60"])
+    print(json.dumps(look()))
+    child.kill()
+    """)
+    assert found["children"] == ["sleep"]
+    assert len(found["listening"]) == 2
+
+
+def test_there_is_no_other_process_and_nobody_can_call():
+    found = run_script("""
+    from helpers import tiny
+    from fedlab import runtime
+    runtime.install()
+    process = tiny.build_process()
+    runner = runtime.compile(process)
+    state, seen = runner.initialize(), [look()]
+    for round_num in range(3):
+        state = runner.next(state, tiny.create_cohort(round_num=round_num)).state
+        seen.append(look())
+    process.next(process.initialize(), list(tiny.create_cohort().values()))
+    runner.get_model_weights(state)
+    seen.append(look())
+    print(json.dumps(seen))
+    """)
+    assert len(found) == 5
+    assert all(look["children"] == look["listening"] == [] for look in found)
+
+
+def test_a_script_that_leaves_a_runner_behind_ends():
+    found = run_script("""
+    from helpers import tiny
+    from fedlab import runtime
+    runner = runtime.compile(tiny.build_process())
+    kept = (runner, runner.next(runner.initialize(), tiny.create_cohort()))
+    print(json.dumps("done"))
+    """)
+    assert found == "done"
+
+
+def test_a_closed_runner_leaves_no_thread():
+    found = run_script("""
+    import threading
+    from helpers import tiny
+    from fedlab import runtime
+    process = tiny.build_process()
+    before = threading.active_count()
+    with runtime.compile(process, num_workers=5) as runner:
+        runner.next(runner.initialize(), tiny.create_cohort(1, 2, 3, 4, 5, 6))
+        during = threading.active_count()
+    for thread in threading.enumerate():
+        if thread.name.startswith("fedlab-client"):
+            thread.join(10)
+    print(json.dumps([during - before, threading.active_count() - before]))
+    """)
+    assert found == [5, 0]
+
+
+# The stop button
+
+
+@pytest.fixture
+def kernel():
+    manager, client = jupyter_client.manager.start_new_kernel(
+        startup_timeout=tiny.TIMEOUT, kernel_name="python3", env=ENVIRONMENT
+    )
+    yield manager, client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def run_cell(client, code, expression="None"):
+    """What an expression is after the cell."""
+    reply = client.execute_interactive(
+        code,
+        timeout=tiny.TIMEOUT,
+        output_hook=lambda message: None,
+        user_expressions={"seen": expression},
+    )
+    assert reply["content"]["status"] == "ok", reply["content"]
+    return reply["content"]["user_expressions"]["seen"]["data"]["text/plain"]
+
+
+def interrupt(manager, client, code):
+    """Starts a cell, interrupts it when it says that it has begun, and returns how it ended."""
+    # Else the kernel may refuse the next cell, should it arrive while this one ends.
+    request = client.execute(f"import time; print('begun')\n{code}", stop_on_error=False)
+    while client.get_iopub_msg(tiny.TIMEOUT)["msg_type"] != "stream":
+        pass
+    worker = psutil.Process(manager.provisioner.pid)
+    before = sum(worker.cpu_times()[:2])
+    while sum(worker.cpu_times()[:2]) < before + 1:  # the clients are training
+        worker.cpu_percent(0.05)
+    manager.interrupt_kernel()
+    while True:
+        reply = client.get_shell_msg(NOT_LATER_THAN)
+        if reply["parent_header"].get("msg_id") == request:
+            return reply["content"]
+
+
+PREPARE = """
+import threading
+from helpers import tiny
+from fedlab import runtime
+from fedlab.models import build_functional_model, build_model_fn
+from fedlab.learning import build_fed_avg
+build_model = {build_model}
+process = build_fed_avg(build_model(tiny.create_model), client_learning_rate=0.01)
+runtime.install()
+runner = runtime.compile(process, num_workers={num_workers}, on_client_error={on_client_error!r})
+state = runner.next(runner.initialize(), tiny.create_cohort()).state
+expected = runner.next(state, tiny.create_cohort(round_num=2))
+endless = {{name: batches.repeat() for name, batches in tiny.create_cohort(9, 9, 9, 9, 9).items()}}
+"""
+STILL = "import time; before = time.process_time(); time.sleep(1)"
+SAME = "tiny.same_bits(expected, runner.next(state, tiny.create_cohort(round_num=2)))"
+
+
+@pytest.mark.parametrize(
+    "build_model, num_workers, on_client_error",
+    [
+        ("build_functional_model", 2, "raise"),
+        ("build_model_fn", 2, "raise"),
+        ("build_functional_model", 1, "drop"),
+    ],
+)
+def test_the_stop_button_ends_a_round_and_nothing_is_lost(
+    kernel, build_model, num_workers, on_client_error
+):
+    manager, client = kernel
+    options = {"num_workers": num_workers, "on_client_error": on_client_error}
+    run_cell(client, PREPARE.format(build_model=build_model, **options))
+    for call in ("runner.next(state, endless)", "process.next(state, list(endless.values()))"):
+        ended = interrupt(manager, client, call)
+        assert ended["status"] == "error"
+        assert ended["ename"] == "KeyboardInterrupt"
+        assert float(run_cell(client, STILL, "time.process_time() - before")) < 0.5
+        assert run_cell(client, "", SAME) == "True"

@@ -1,0 +1,213 @@
+"""TFF's worker is out of others' reach, and ends when its owner does, however that ended."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import jupyter_client
+import psutil
+import pytest
+from helpers import processes, tiny
+from helpers.sockets import ENVIRONMENT, rows, socket_inodes
+
+from fedlab.runtime.native import worker as worker_module
+from fedlab.runtime.native.worker import Worker
+
+
+@pytest.fixture(scope="module")
+def worker():
+    assert tiny.call_worker() == 2
+    return processes.find_worker(os.getpid())
+
+
+# Reach
+
+
+def test_nothing_of_the_worker_is_on_the_network(worker):
+    inodes = socket_inodes(worker.pid)
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        assert not inodes & {row[9] for row in rows(table)}, table
+    listening = {row[7] for row in rows("unix") if row[6] in inodes and len(row) > 7}
+    assert listening == {str(processes.socket_folder(worker) / "1")} or listening == {"1"}
+
+
+def test_the_socket_is_in_a_folder_of_this_user_alone(worker):
+    folder = processes.socket_folder(worker)
+    assert folder.name.startswith("fedlab-")
+    status = folder.stat()
+    assert stat.S_IMODE(status.st_mode) == 0o700
+    assert status.st_uid == os.getuid()
+    assert stat.S_ISSOCK((folder / "1").stat().st_mode)
+
+
+def test_nobody_else_may_change_the_worker_s_program(worker):
+    status = Path(worker.exe()).stat()
+    assert status.st_uid == os.getuid()
+    assert not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def test_the_worker_holds_none_of_our_streams(worker):
+    for stream in (0, 1, 2):
+        assert os.readlink(f"/proc/{worker.pid}/fd/{stream}") == "/dev/null"
+
+
+# Life and death
+
+
+ENDS = ["return", "exception", "exit", "os_exit", "SIGKILL", "SIGTERM", "SIGHUP"]
+
+
+@pytest.fixture(scope="module")
+def ended():
+    """How each of several processes ended, with the worker and watchers that it had.
+
+    They are forks of one that has imported TFF (and not used it), which takes its time.
+    """
+    code = """
+        import json, os, signal, sys, time
+        import psutil
+        from helpers import processes, tiny
+        from fedlab.runtime.native import native_runner
+        ends = sys.argv[1:]
+        for end in ends:
+            if os.fork() == 0:
+                break
+        else:
+            for _ in ends:
+                os.wait()
+            os._exit(0)
+        tiny.call_worker()
+        kept = (tiny, native_runner.native_context())
+        worker = processes.find_worker(os.getpid())
+        children = [child.pid for child in psutil.Process().children(recursive=True)]
+        told = [end, os.getpid(), children, str(processes.socket_folder(worker))]
+        os.write(1, (json.dumps(told) + "\\n").encode())
+        if end == "exception":
+            raise RuntimeError
+        if end == "exit":
+            sys.exit(3)
+        if end == "os_exit":
+            os._exit(3)
+        if end.startswith("SIG"):
+            os.kill(os.getpid(), getattr(signal, end))
+            time.sleep(60)
+    """
+    # What reads stdout to its end would wait for ever if a worker held it.
+    process = tiny.start(code, *ENDS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    out, _ = process.communicate(timeout=tiny.TIMEOUT)
+    assert process.returncode == 0
+    return {end: rest for end, *rest in map(json.loads, out.splitlines())}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_worker_watcher_and_folder_go_with_their_owner(ended, end):
+    owner, children, folder = ended[end]
+    assert processes.is_gone(owner)
+    assert len(children) >= 2  # the watcher and the worker
+    assert processes.wait_until(lambda: all(processes.is_gone(child) for child in children))
+    assert processes.wait_until(lambda: not os.path.exists(folder))
+
+
+def test_a_whole_script_that_leaves_references_lets_go_of_its_streams():
+    code = "from helpers import tiny as t; kept = (t.call_worker(), t); print(kept[0])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=tiny.TIMEOUT,
+        check=True,
+    )
+    assert done.stdout == "2\n"
+
+
+@pytest.fixture
+def own():
+    """A worker of the test's own, and the processes that it has started since."""
+    before = set(psutil.Process().children(recursive=True))
+    own = Worker()
+    yield own, lambda: set(psutil.Process().children(recursive=True)) - before
+    own.close()
+
+
+def test_after_its_worker_s_death_the_watcher_ends_its_own_group_alone(own):
+    owner, started = own
+    owner.get_channel()
+    group = min(child.pid for child in started())
+    (worker,) = [child for child in started() if "tff-worker" in child.exe()]
+    folder = processes.socket_folder(worker)
+    worker.kill()
+    assert processes.wait_until(lambda: owner._process.poll() is not None)
+    left = [pid for pid in psutil.pids() if pid != group and os.getpgid(pid) == group]
+    assert len(left) == 2  # the watcher and its cat: as long as they are there, so is the group
+    owner.close()
+    assert processes.wait_until(lambda: all(processes.is_gone(pid) for pid in left))
+    assert not folder.exists()
+
+
+def test_two_threads_start_one_worker(own):
+    owner, started = own
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(owner.get_channel())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(tiny.TIMEOUT)
+    assert found[0] is found[1]
+    assert len([child for child in started() if "tff-worker" in child.exe()]) == 1
+
+
+def test_copies_of_rebuilt_environments_do_not_stay(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(worker_module, "_copy_worker", lambda source, target: target.touch(0o700))
+    kept = Path(worker_module._private_worker("unused"))
+    long_ago = (0, time.time() - 90_000)
+    part = f"0.87.0-5-7.fedlab-part-{'0' * 12}"
+    for name, times in (("0.86.0-5-7", long_ago), (part, long_ago), ("0.88.0-5-7", None)):
+        (kept.parent / f"tff-worker-{name}").touch()
+        os.utime(kept.parent / f"tff-worker-{name}", times)
+    os.utime(kept, long_ago)
+    assert worker_module._private_worker("unused") == str(kept)
+    assert {path.name for path in kept.parent.iterdir()} == {kept.name, "tff-worker-0.88.0-5-7"}
+
+
+# TFF takes seconds to import. The first two kernels have it, one for each way of ending; the worker
+# and what watches over it are the same without.
+WITH_TFF = "from helpers import tiny; tiny.call_worker()"
+WITHOUT_TFF = "from fedlab.runtime.native.worker import Worker; own = Worker(); own.get_channel()"
+
+
+def test_a_kernel_restarted_ten_times_leaves_nothing_behind():
+    manager, client = jupyter_client.manager.start_new_kernel(
+        startup_timeout=tiny.TIMEOUT, kernel_name="python3", env=ENVIRONMENT
+    )
+    seen = []
+    try:
+        for restart in range(11):
+            if restart:
+                manager.restart_kernel(now=restart % 2 == 0)
+                client.wait_for_ready(tiny.TIMEOUT)
+            own = WITH_TFF if restart < 2 else WITHOUT_TFF
+            code = f"import os\nfrom helpers import processes\n{own}\nw = processes.find_worker(os.getpid())"
+            reply = client.execute_interactive(
+                code,
+                timeout=tiny.TIMEOUT,
+                output_hook=lambda message: None,
+                user_expressions={"seen": "(w.pid, w.ppid(), w.cwd())"},
+            )
+            assert reply["content"]["status"] == "ok", reply["content"]
+            text = reply["content"]["user_expressions"]["seen"]["data"]["text/plain"]
+            seen.append(tuple(part.strip(" '()") for part in text.split(",")))
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    assert len({folder for _, _, folder in seen}) == 11
+    for worker_pid, watcher_pid, folder in seen:
+        assert processes.wait_until(lambda pid=int(worker_pid): processes.is_gone(pid))
+        assert processes.wait_until(lambda pid=int(watcher_pid): processes.is_gone(pid))
+        assert processes.wait_until(lambda folder=folder: not os.path.exists(folder))

@@ -1,0 +1,161 @@
+"""What every secure sum checks."""
+
+import numpy as np
+import pytest
+from helpers.integers import check_equal
+
+from fedlab.secure import interface
+from fedlab.secure.interface import Attendance, Costs, IntegerSpec, check_values
+
+SPEC = IntegerSpec((2, 2), np.dtype(np.int32), 10)
+VALUES = np.array([[0, 1], [7, 10]], np.int32)
+SECRET_NUMBER = 987_654
+
+
+# What is summed
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (((2,), np.dtype(np.float32), 5), "an integer's. Found float32"),
+        (((2,), np.dtype(np.int32), -1), "between 0 and 2147483647.* Found -1"),
+        (((2,), np.dtype(np.int8), 128), "between 0 and 127.* Found 128"),
+        (((2,), np.dtype(np.int32), 5, 5), "between 6 .* Found 5"),
+        (((2,), np.dtype(np.int8), 5, 129), "and 128. Found 129"),
+    ],
+)
+def test_a_spec_checks_itself(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        IntegerSpec(*arguments)
+
+
+@pytest.mark.parametrize(
+    "max_value, modulus, num_clients, expected",
+    [
+        (0, None, 9, 2),
+        (1, None, 1, 2),
+        (1, None, 2, 4),
+        (5, None, 3, 16),
+        (2**32 - 1, None, 20, 2**37),
+        (9, 10, 50, 10),
+        (255, 256, 50, 256),
+    ],
+)
+def test_no_sum_reaches_the_working_modulus(max_value, modulus, num_clients, expected):
+    spec = IntegerSpec((), np.dtype(np.int64), max_value, modulus)
+    assert spec.working_modulus(num_clients) == expected
+    assert modulus or max_value * num_clients < expected
+
+
+# Who adds, and what
+
+
+SPOILT = {
+    "floats": ([VALUES.astype(np.float32)], "dtype must be int32. Found float32"),
+    "NaN": ([np.full((2, 2), np.nan)], "dtype must be int32. Found float64"),
+    "another integer": ([VALUES.astype(np.int64)], "dtype must be int32. Found int64"),
+    "truth": ([VALUES > 0], "dtype must be int32. Found bool"),
+    "another shape": ([VALUES[:1]], r"shape must be \(2, 2\). Found \(1, 2\)"),
+    "no shape": ([np.int32(3)], r"Found \(\)"),
+    "too large": ([VALUES + 1], "between 0 and 10"),
+    "far too large": ([VALUES + SECRET_NUMBER], "between 0 and 10"),
+    "negative": ([VALUES - SECRET_NUMBER], "between 0 and 10"),
+    "none": ([], "must add 1 tensors. Found 0"),
+    "two": ([VALUES, VALUES], "must add 1 tensors. Found 2"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_values_are_checked_and_not_told(name):
+    values, message = SPOILT[name]
+    with pytest.raises(ValueError, match=message) as caught:
+        check_values("c7", values, [SPEC])
+    assert "'c7'" in str(caught.value)
+    assert str(SECRET_NUMBER)[:3] not in str(caught.value)
+
+
+def test_a_refused_client_may_still_add_and_one_that_has_added_may_not():
+    attendance = Attendance(["a", "b"], [SPEC])
+    with pytest.raises(ValueError, match="between 0 and 10"):
+        attendance.admit("b", [VALUES + 1])
+    (checked,) = attendance.admit("b", [VALUES])
+    assert checked.dtype == np.uint64
+    assert np.array_equal(checked, VALUES)
+    assert (attendance.added, attendance.dropped) == (["b"], ["a"])
+    with pytest.raises(ValueError, match="'b' has added already"):
+        attendance.admit("b", [VALUES])
+    with pytest.raises(ValueError, match="'c' is not of this round"):
+        attendance.admit("c", [VALUES])
+
+
+def test_a_round_ends_once_and_not_before_somebody_has_added():
+    attendance = Attendance(["a", "b"], [SPEC])
+    with pytest.raises(ValueError, match="nothing to sum"):
+        attendance.end()
+    attendance.admit("a", [VALUES])
+    attendance.end()
+    for use in (attendance.end, lambda: attendance.admit("b", [VALUES])):
+        with pytest.raises(ValueError, match="round is over"):
+            use()
+
+
+BYTE = IntegerSpec((), np.dtype(np.int8), 64)
+WIDE = IntegerSpec((), np.dtype(np.uint64), 2**63 - 1, 2**63)
+
+
+@pytest.mark.parametrize(
+    "client_ids, specs, error, message",
+    [
+        ([], [SPEC], ValueError, "at least one client"),
+        (["a", "b", "a"], [SPEC], ValueError, "'a' is in the cohort twice"),
+        (["a", 3], [SPEC], TypeError, "must be strings. Found int"),
+        (["a"], [], ValueError, "at least one tensor"),
+        (["a", "b"], [SPEC, BYTE], ValueError, "Tensor 1: .* 2 clients' .* up to 64 .* than 127"),
+        (["a", "b", "c"], [WIDE], ValueError, "Tensor 0: .* larger than 18446744073709551615"),
+    ],
+)
+def test_a_cohort_and_its_specs_are_checked(client_ids, specs, error, message):
+    with pytest.raises(error, match=message):
+        Attendance(client_ids, specs)
+
+
+def test_as_much_as_the_dtype_holds_is_summed():
+    assert Attendance(["a"], [BYTE]).specs == (BYTE,)
+    assert Attendance(["a", "b"], [WIDE]).specs == (WIDE,)
+
+
+# Arithmetic
+
+
+@pytest.mark.parametrize("modulus", [1, 2, 7, 2**20, 2**63, 2**64])
+def test_a_remainder_is_python_s(modulus):
+    numbers = [0, 1, 6, 7, 2**20, 2**63, 2**64 - 1]
+    found = interface.reduce_modulo(np.array(numbers, np.uint64), modulus)
+    assert found.astype(object).tolist() == [one % modulus for one in numbers]
+
+
+def test_tensors_are_joined_and_split():
+    specs = [SPEC, IntegerSpec((), np.dtype(np.int64), 5), IntegerSpec((3,), np.dtype(np.int8), 7)]
+    values = [VALUES, np.int64(5), np.array([1, 2, 3], np.int8)]
+    vector = interface.concatenate(values)
+    assert vector.tolist() == [0, 1, 7, 10, 5, 1, 2, 3]
+    check_equal(interface.finish_sums(interface.split(vector, specs), specs), values)
+    with pytest.raises(ValueError, match=r"must hold 8 numbers. Found \(7,\)"):
+        interface.split(vector[1:], specs)
+
+
+def test_a_sum_is_taken_modulo_what_its_spec_says():
+    spec = IntegerSpec((3,), np.dtype(np.int32), 6, 7)
+    (found,) = interface.finish_sums([np.array([6, 7, 20])], [spec])
+    assert found.tolist() == [6, 0, 6]
+    assert found.dtype == np.int32
+
+
+def test_phases_add_up_also_those_that_fail():
+    costs = Costs()
+    for _ in range(2):
+        with pytest.raises(KeyError), costs.timed("phase"):
+            raise KeyError
+    assert list(costs.seconds) == ["phase"]
+    assert costs.seconds["phase"] > 0
