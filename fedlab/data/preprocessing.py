@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
+from fedlab.caching import cache_while_alive
 from fedlab.data.augmentation import AugmentFn, get_augmentation
 from fedlab.data.sampling import SampleFn, check_seed
 
@@ -205,7 +206,7 @@ def _trace(preprocessing: Preprocessing) -> Callable[..., tf.Tensor]:
     return create
 
 
-@functools.lru_cache(maxsize=8)
+@cache_while_alive
 def _number_clients(client_data) -> dict[str, int]:
     return {client_id: number for number, client_id in enumerate(client_data.client_ids)}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fedlab import data
+from fedlab.caching import cache_while_alive
 from fedlab.data import partition
 from fedlab.data.client_data import Examples, MemoryClientData
 from fedlab.experiments.config import RunConfig
@@ -157,7 +158,7 @@ def deal(config: RunConfig, client_data: MemoryClientData, seed: int) -> MemoryC
     if config.partition == "natural":
         return client_data
     pooled = _pool_once(client_data)
-    rows = dict(enumerate(_deal(config.partition, config.alpha, client_data, seed)))
+    rows = dict(enumerate(_deal(client_data, config.partition, config.alpha, seed)))
     numbers = {f"client_{number:03d}": number for number in rows}
 
     def read(client_id: str) -> Examples:
@@ -167,14 +168,14 @@ def deal(config: RunConfig, client_data: MemoryClientData, seed: int) -> MemoryC
     return MemoryClientData(numbers, read, client_data.num_classes)
 
 
-@functools.lru_cache(maxsize=2)
+@cache_while_alive
 def _pool_once(client_data: MemoryClientData) -> Examples:
     return pool(client_data)
 
 
-@functools.lru_cache(maxsize=32)
+@cache_while_alive
 def _deal(
-    kind: str, alpha: float | None, client_data: MemoryClientData, seed: int
+    client_data: MemoryClientData, kind: str, alpha: float | None, seed: int
 ) -> partition.Partition:
     labels, num_clients = _pool_once(client_data).labels, len(client_data.client_ids)
     if kind == "iid":

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fedlab import evaluation, models
+from fedlab.caching import cache_while_alive
 from fedlab.data import sampling
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
 from fedlab.experiments import central_training
@@ -198,12 +199,12 @@ def _create_fn(config: RunConfig) -> CreateFn:
 
 def _start(config: RunConfig, dataset: Dataset, network: Network, seed: int) -> Weights:
     if config.pretrained:
-        return _pretrain(network, dataset, seed)
+        return _pretrain(dataset, network, seed)
     return network.initial_weights(seed)
 
 
-@functools.lru_cache(maxsize=32)
-def _pretrain(network: Network, dataset: Dataset, seed: int) -> Weights:
+@cache_while_alive
+def _pretrain(dataset: Dataset, network: Network, seed: int) -> Weights:
     """Trains on the public digits: Adam, some epochs, shuffled."""
     preprocessing = dataclasses.replace(central_training.PRETRAINING, seed=seed)
     num_epochs = central_training.PRETRAINING_EPOCHS
