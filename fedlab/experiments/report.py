@@ -82,7 +82,9 @@ def read_csv(path: Path) -> pd.DataFrame:
     """
     if not path.exists():
         raise FileNotFoundError(f"There is no file {str(path)!r}. Run the study first.")
-    return pd.read_csv(path, float_precision="round_trip")
+    # A digest may look like a number: "12345678901234e5", or digits alone, with leading zeros.
+    dtype = {"dataset_sha256": str}
+    return pd.read_csv(path, dtype=dtype, float_precision="round_trip")
 
 
 def accuracy_table(runs: pd.DataFrame) -> str:

@@ -220,3 +220,22 @@ def test_whole_numbers_stay_whole_in_the_csv(tmp_path):
     path = tmp_path / "x.csv"
     report.write_csv(path, pd.DataFrame({"rounds_to_target": [3, None], "loss": [0.1, 1 / 3]}))
     assert path.read_text() == "rounds_to_target,loss\n3,0.1\n,0.3333333333333333\n"
+
+
+@pytest.mark.parametrize("digest", ["12345678901234e5", "1234567890123456", "0012345678901234"])
+def test_a_digest_that_looks_like_a_number_stays_a_text(digest, tmp_path):
+    path = tmp_path / "x.csv"
+    report.write_csv(path, pd.DataFrame({"dataset_sha256": [digest], "loss": [1 / 3]}))
+    read = report.read_csv(path)
+    assert read.dataset_sha256.tolist() == [digest]
+    assert read.loss.tolist() == [1 / 3]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((studies.HERE / "results").glob("*_curves.csv")), ids=lambda path: path.stem
+)
+def test_the_stored_studies_are_still_read(path):
+    runs = report.read_csv(path.with_name(path.name.replace("_curves", "")))
+    assert runs.dataset_sha256.str.fullmatch("[0-9a-f]{16}").all()
+    assert len({RunConfig.from_row(row).name for _, row in runs.iterrows()}) == runs.name.nunique()
+    assert set(report.read_csv(path).name) == set(runs.name)
