@@ -3,6 +3,7 @@
 As with `fedlab.plots`, assign the result in a notebook.
 """
 
+import math
 import textwrap
 from collections.abc import Sequence
 from itertools import chain, pairwise
@@ -99,20 +100,20 @@ def series_map(lessons: Sequence[tuple[str, str]], current: str | None = None) -
     """Draws the lessons as a path of numbered boxes, counted from 0.
 
     Args:
-        lessons: 1 to 10 pairs (title of up to 45 letters, notebook). A lesson whose notebook is
-            "" is still to come and drawn dashed.
+        lessons: Pairs (title of up to 45 letters, notebook), at least one. A lesson whose notebook
+            is "" is still to come and drawn dashed.
         current: Notebook to highlight, as in `lessons`.
 
     Raises:
-        ValueError: For no lessons, more than 10, or a current one that is not among them.
+        ValueError: For no lessons, or a current one that is not among them.
     """
-    if not 1 <= len(lessons) <= 10:
-        raise ValueError(f"There must be 1 to 10 lessons. Found {len(lessons)}.")
+    if not lessons:
+        raise ValueError("There must be at least one lesson. Found 0.")
     notebooks = [notebook for _, notebook in lessons if notebook]
     if current is not None and current not in notebooks:
         raise ValueError(f"current must be one of {', '.join(notebooks)}. Found {current!r}.")
-    num_columns = min(5, len(lessons))
-    num_rows = -(-len(lessons) // num_columns)
+    num_rows = math.ceil(len(lessons) / 5)
+    num_columns = math.ceil(len(lessons) / num_rows)
     ax = _canvas(2.4 * num_columns, 1.75 * num_rows, None)
     centers = [_place(i, num_columns, num_rows) for i in range(len(lessons))]
     for (x0, y0), (x1, y1) in pairwise(centers):

@@ -1,5 +1,6 @@
 """Plots show the numbers they are given, and refuse what they cannot show."""
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.patches import FancyArrowPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 import fedlab
 from fedlab import plots
@@ -230,6 +231,22 @@ def test_series_map_numbers_the_lessons_and_dashes_those_to_come():
     assert sum(p.get_linestyle() == "--" for p in ax.patches) == texts(ax).count("to come") == 8
     full = [p for p in ax.patches if matplotlib.colors.same_color(p.get_facecolor(), "#0072B2")]
     assert len(full) == 1
+
+
+@pytest.mark.parametrize("num_lessons", [1, 6, 10, 11, 16, 23])
+def test_series_map_has_room_for_every_lesson(num_lessons):
+    title = "Secure aggregation and encryption of updates"
+    ax = diagrams.series_map([(title, f"{i:02d}") for i in range(num_lessons)], "00")
+    ax.figure.canvas.draw()
+    page = ax.get_window_extent()
+    boxes = [p.get_window_extent() for p in ax.patches if isinstance(p, FancyBboxPatch)]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    for box, number, text in zip(boxes, ax.texts[::2], ax.texts[1::2], strict=True):
+        assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
+        inner = [one.get_window_extent() for one in (number, text)]
+        assert all(box.contains(*corner) for one in inner for corner in one.corners())
+        assert not inner[0].overlaps(inner[1])
+        assert text.get_fontsize() >= 12
 
 
 def of_two_runs(**columns):
