@@ -119,7 +119,7 @@ def check_datasets() -> list[Check]:
         Check("data: emnist", f"{state}{used.get('emnist', '')}", not fault, f"Remove {emnist}."),
     ]
     if chosen not in ("digits", "emnist"):
-        fault = _file_fault(Path(chosen))
+        fault = _file_fault(Path(chosen).expanduser())
         value = f"{fault or chosen}{used[chosen]}"
         checks.append(Check("data: FEDLAB_DATASET", value, not fault, _DATASET))
     return checks

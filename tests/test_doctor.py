@@ -88,6 +88,9 @@ def test_a_file_is_used(monkeypatch, tmp_path, name, magic):
     checks = doctor.check_datasets()
     assert not problems(checks)
     assert [check.value for check in checks if USED in check.value] == [f"{path}{USED}"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("FEDLAB_DATASET", f"~/{name}")
+    assert not problems(doctor.check_datasets())
 
 
 def test_the_digits_are_used_unless_told_otherwise(monkeypatch):

@@ -21,8 +21,18 @@ def selected() -> str:
 
 
 def describe(name: str | None = None) -> str:
-    """Returns the data set's name as it may stand under a result."""
-    return _DESCRIPTIONS[name or selected()]
+    """Returns the data set's name as it may stand under a result.
+
+    Args:
+        name: "digits" or "emnist". Default: what `FEDLAB_DATASET` names.
+
+    Raises:
+        ValueError: There is no such data set.
+    """
+    name = name or selected()
+    if name not in _DESCRIPTIONS:
+        raise _unknown(name)
+    return _DESCRIPTIONS[name]
 
 
 def load(name: str | None = None, **options) -> tuple[MemoryClientData, MemoryClientData]:
@@ -43,7 +53,7 @@ def load(name: str | None = None, **options) -> tuple[MemoryClientData, MemoryCl
     """
     loaders = {"digits": load_digits, "emnist": load_emnist}
     if name is None and selected() == "file":
-        path = os.environ[DATASET_VARIABLE]
+        path = os.path.expanduser(os.environ[DATASET_VARIABLE])
         if not os.path.exists(path):
             raise FileNotFoundError(
                 f'{DATASET_VARIABLE} must be "digits", "emnist" or the full path of a file. '
@@ -52,8 +62,12 @@ def load(name: str | None = None, **options) -> tuple[MemoryClientData, MemoryCl
         return load_sqlite(path, **options)
     name = name or selected()
     if name not in loaders:
-        raise ValueError(
-            f'There is no data set {name!r}. Choose "digits" or "emnist", or read a file of your '
-            "own with load_sqlite(path)."
-        )
+        raise _unknown(name)
     return loaders[name](**options)
+
+
+def _unknown(name: str) -> ValueError:
+    return ValueError(
+        f'There is no data set {name!r}. Choose "digits" or "emnist", or read a file of your own '
+        "with load_sqlite(path)."
+    )
