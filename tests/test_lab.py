@@ -14,6 +14,7 @@ printf '%s\\n' "$*" >> "$STUB_LOG"
 case "$*" in
   *"-m pytest"*) exit "${PYTEST_CODE:-0}" ;;
   *"-m ruff"*) exit "${RUFF_CODE:-0}" ;;
+  *"-m nbconvert"*) exit "${NBCONVERT_CODE:-0}" ;;
 esac
 """
 STUBS = {
@@ -251,6 +252,14 @@ def test_what_is_compared_or_stored_is_of_the_digits(machine, command, seen):
     machine.stub("env_python", 'echo "${FEDLAB_DATASET:--} $*" >> "$STUB_LOG"')
     assert machine.run(command, "x", FEDLAB_DATASET="emnist")[0] == 0
     assert machine.log.read_text().splitlines()[-1].startswith(f"{seen} -m")
+
+
+@pytest.mark.parametrize("code", ["0", "1"])
+def test_the_paths_in_what_is_stored_are_cut(machine, code):
+    assert machine.run("notebooks", "a b.ipynb", NBCONVERT_CODE=code)[0] == int(code)
+    *_, convert, cut = machine.log.read_text().splitlines()
+    assert convert.startswith("-m nbconvert ") and convert.endswith(" a b.ipynb")
+    assert cut == "-m fedlab.stored_paths a b.ipynb"
 
 
 def test_test_hands_a_selection_to_pytest(machine):

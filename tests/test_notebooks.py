@@ -11,6 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 WRITER_DIGITS = ROOT.parent / "shared/data/writer-digits/emnist_all.sqlite.lzma"
+SHOWN = ("text/plain", "text/html", "text/markdown", "text/latex")
+MACHINE_PATH = r"(?<![\w.:/~<-])/[\w.-]+/[\w.-]+|site-packages|ipykernel_\d+"
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -45,6 +47,28 @@ def test_a_learner_sees_no_log_line_and_no_error_but_the_meant_ones(notebook):
         assert not [o for o in outputs if o.get("name") == "stderr"], cell.source
         has_error = any(o.output_type == "error" for o in outputs)
         assert has_error == ("raises-exception" in tags(cell)), cell.source
+
+
+def printed(notebook):
+    """All text in a notebook's outputs."""
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            yield from [output.get("text", ""), output.get("evalue", "")]
+            yield from output.get("traceback", [])
+            yield from (str(text) for name, text in output.get("data", {}).items() if name in SHOWN)
+
+
+def test_no_output_names_a_folder_of_the_machine_that_ran_it(notebook):
+    for text in printed(notebook):
+        plain = re.sub(r"\x1b\[[\d;]*m", " ", text)
+        assert not re.findall(MACHINE_PATH, plain)
+
+
+@pytest.mark.parametrize(
+    "text", ["/home/ann/course/files.py:3", "in '/opt/x.py'", "lib/site-packages/x"]
+)
+def test_a_folder_of_the_machine_would_be_seen(text):
+    assert re.search(MACHINE_PATH, text)
 
 
 def test_no_cell_hides_from_the_comparison(notebook):
