@@ -1,5 +1,6 @@
-"""What the benchmarks share: where things are, and how they time."""
+"""What the benchmarks share: where things are, where results go, and how they time."""
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -7,17 +8,48 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from fedlab import data, files
+from fedlab import files
+from fedlab.experiments import datasets
+from fedlab.experiments.results import check_replaces
 
 ROOT = Path(__file__).resolve().parents[1]
 WRITER_DIGITS = ROOT.parent / "shared/data/writer-digits/emnist_all.sqlite.lzma"
 
 
-def load() -> tuple[str, data.MemoryClientData, data.MemoryClientData]:
-    """Returns a data set's name, its training and its test half: the best that is there."""
-    if WRITER_DIGITS.exists():
-        return "writer digits", *data.load_sqlite(WRITER_DIGITS)
-    return "digits", *data.load("digits")
+def load() -> datasets.Dataset:
+    """Returns the best data set that is there."""
+    return datasets.load_dataset(str(WRITER_DIGITS) if WRITER_DIGITS.exists() else "digits")
+
+
+def create_parser(description: str) -> argparse.ArgumentParser:
+    """Returns a parser with the option that all benchmarks have."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    text = "where the results go (default: results; runs, if results holds those of other data)"
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help=text)
+    return parser
+
+
+def choose_path(name: str, digests: Mapping[str, str], folder: Path | None) -> Path:
+    """Returns where results go, before they are measured: results of other data stay.
+
+    Args:
+        name: The name of the file.
+        digests: As `write_results` takes them.
+        folder: What `--to` says.
+
+    Raises:
+        ValueError: The folder holds results of other data.
+    """
+    path = (folder or ROOT / "results") / name
+    try:
+        check_replaces(path, digests)
+    except ValueError as error:
+        if folder is not None:
+            raise
+        path = ROOT / "runs" / name
+        check_replaces(path, digests)
+        print(f"{error} These go to {path}.", flush=True)
+    return path
 
 
 def save_figure(figure: Figure, path: Path) -> None:

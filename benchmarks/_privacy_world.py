@@ -64,12 +64,13 @@ class World:
     The start is trained on public digits that nobody of them holds.
 
     Args:
-        argument: As `federation.load_dataset` takes it.
+        argument: As `datasets.load_dataset` takes it.
         recipe: The numbers.
 
     Attributes:
         recipe: The numbers.
         name: Of the data set.
+        digests: Its digest, by its name.
         train: The training digits, by writer.
         writers: Members and others.
         members: Who trains, sorted.
@@ -81,6 +82,7 @@ class World:
         participants = dataset.participants(RunConfig(pretrained=True))
         self.recipe = recipe
         self.name = dataset.name
+        self.digests = {dataset.name: dataset.sha256}
         writers = participants.client_ids[: recipe.num_writers]
         self.writers = writers[: 2 * (len(writers) // 2)]  # two equal halves
         self.train = _take_first(participants.select(self.writers), recipe.max_examples)

@@ -7,30 +7,31 @@ results/baseline.csv: the accuracy on the five clients' test digits and on every
 import os
 
 import pandas as pd
-from _common import ROOT, WRITER_DIGITS
+from _common import ROOT, WRITER_DIGITS, choose_path, create_parser
 
-from fedlab import data, evaluation, learning, models, training
+from fedlab import evaluation, learning, models, training
 from fedlab.data import preprocessing, sampling
+from fedlab.experiments import datasets
 from fedlab.experiments.results import write_results
 
 SEED = 0
 
 
-def run_baseline(name: str, train, test) -> list[dict]:
+def run_baseline(dataset: datasets.Dataset) -> list[dict]:
     """Trains as the article does and evaluates on its five clients and on all."""
     model = models.build_functional_model()
-    first_five = train.client_ids[:5]
+    first_five = dataset.train.client_ids[:5]
     run = training.run_rounds(
         learning.build_fed_avg(model),
-        preprocessing.build_cohort_fn(train, sampling.fixed(first_five)),
+        preprocessing.build_cohort_fn(dataset.train, sampling.fixed(first_five)),
         num_rounds=10,
         progress=False,
     )
-    answers = evaluation.predict(run.weights, test)
+    answers = evaluation.predict(run.weights, dataset.test)
     groups = {"the five": answers[answers.client_id.isin(first_five)], "everyone": answers}
     return [
         {
-            "dataset": name,
+            "dataset": dataset.name,
             "evaluated_on": group,
             "num_examples": len(rows),
             "accuracy": round(evaluation.accuracy(rows), 4),
@@ -41,11 +42,13 @@ def run_baseline(name: str, train, test) -> list[dict]:
 
 
 def main() -> None:
-    rows = run_baseline("digits", *data.load("digits"))
-    if WRITER_DIGITS.exists():
-        rows += run_baseline("writer digits", *data.load_sqlite(WRITER_DIGITS))
-    table = pd.DataFrame(rows)
-    write_results(ROOT / "results" / "baseline.csv", table, seed=SEED)
+    args = create_parser(__doc__).parse_args()
+    names = ["digits", *([str(WRITER_DIGITS)] if WRITER_DIGITS.exists() else [])]
+    loaded = [datasets.load_dataset(name) for name in names]
+    digests = {dataset.name: dataset.sha256 for dataset in loaded}
+    path = choose_path("baseline.csv", digests, args.to)
+    table = pd.DataFrame(row for dataset in loaded for row in run_baseline(dataset))
+    write_results(path, table, seed=SEED, digests=digests)
     print(table.to_string(index=False))
 
 

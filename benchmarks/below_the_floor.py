@@ -14,12 +14,11 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from unittest import mock
 
 import pandas as pd
 import tensorflow as tf
-from _common import ROOT, load, time_in_turn
+from _common import ROOT, choose_path, create_parser, load, time_in_turn
 from round_time import BATCH_SIZE, SEED, build_process, tutorial_batches
 
 from fedlab import runtime
@@ -66,9 +65,8 @@ def build_op_by_op(cohort: Cohort) -> dict[str, tf.data.Dataset]:
     return made
 
 
-def build_cases(num_clients: int) -> dict[str, Callable]:
+def build_cases(train, num_clients: int) -> dict[str, Callable]:
     """Returns what is timed: functions that run one round."""
-    _, train, _ = load()
     client_ids = train.client_ids[:num_clients]
     cohort = Cohort(train, client_ids, Preprocessing(BATCH_SIZE), round_num=1)
     batches = dict(cohort)
@@ -120,22 +118,25 @@ def time_threads(num_clients: int, num_runs: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = create_parser(__doc__)
     parser.add_argument("--num-clients", type=int, default=100)
     parser.add_argument("--num-runs", type=int, default=9)
     parser.add_argument("--only-local", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--to", type=Path, default=ROOT / "results" / "below_the_floor.csv")
     args = parser.parse_args()
-    cases = build_cases(args.num_clients)
+    dataset = load()
+    cases = build_cases(dataset.train, args.num_clients)
     if args.only_local:
         print(*time_if_equal({AS_IT_IS: cases[AS_IT_IS]}, args.num_runs).values())
         return
+    digests = {dataset.name: dataset.sha256}
+    path = choose_path("below_the_floor.csv", digests, args.to)
     seconds = time_if_equal(cases, args.num_runs)
     seconds[THREADS] = seconds[AS_IT_IS] * time_threads(args.num_clients, args.num_runs)
     rows = pd.DataFrame({"variant": seconds.keys(), "seconds": seconds.values()})
     rows["ratio_to_local"] = rows.seconds / seconds[AS_IT_IS]
     rows = rows.assign(num_clients=args.num_clients, num_runs=args.num_runs)
-    write_results(args.to, rows.round(4), seed=SEED)
+    rows.insert(0, "dataset", dataset.name)
+    write_results(path, rows.round(4), seed=SEED, digests=digests)
     print(rows.round(3).to_string(index=False))
 
 

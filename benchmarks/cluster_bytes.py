@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import tensorflow as tf
-from _common import ROOT, load
+from _common import ROOT, choose_path, create_parser, load
 from ray.cluster_utils import Cluster
 
 from fedlab import learning, models, runtime
@@ -164,18 +164,21 @@ def build_check(process):
 
 
 def main() -> None:
-    dataset, train, _ = load()
+    args = create_parser(__doc__).parse_args()
+    dataset = load()
+    digests = {dataset.name: dataset.sha256}
+    path = choose_path("cluster_bytes.csv", digests, args.to)
     process = learning.build_fed_avg(models.build_functional_model())
     check = build_check(process)
     rows = [
         row
         for per_node in WORKERS_PER_NODE
-        for row in measure_cluster(process, train, per_node, check)
+        for row in measure_cluster(process, dataset.train, per_node, check)
     ]
     table = pd.DataFrame(rows)
-    table.insert(0, "dataset", dataset)
+    table.insert(0, "dataset", dataset.name)
     table["method"] = "TCP bytes_sent between nodes (ss), less the idle traffic of as many seconds"
-    write_results(ROOT / "results" / "cluster_bytes.csv", table, seed=SEED)
+    write_results(path, table, seed=SEED, digests=digests)
 
 
 if __name__ == "__main__":

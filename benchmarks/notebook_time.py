@@ -3,7 +3,6 @@
 Writes results/notebook_time.csv: seconds, the median of `--runs` runs (default: three).
 """
 
-import argparse
 import os
 import statistics
 import time
@@ -12,8 +11,9 @@ from pathlib import Path
 import nbclient
 import nbformat
 import pandas as pd
-from _common import ROOT
+from _common import ROOT, choose_path, create_parser
 
+from fedlab.experiments import datasets
 from fedlab.experiments.results import write_results
 
 
@@ -29,19 +29,23 @@ def time_notebook(path: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = create_parser(__doc__)
     parser.add_argument("--runs", type=int, default=3)
-    num_runs = parser.parse_args().runs
+    args = parser.parse_args()
+    dataset = datasets.load_dataset()  # the one of the lessons
+    digests = {dataset.name: dataset.sha256}
+    target = choose_path("notebook_time.csv", digests, args.to)
     paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
     seconds = {path.stem: [] for path in paths}
-    for _ in range(num_runs):
+    for _ in range(args.runs):
         for path in paths:
             seconds[path.stem].append(time_notebook(path))
     table = pd.DataFrame(
-        {"notebook": name, "seconds": round(statistics.median(runs)), "num_runs": num_runs}
+        {"notebook": name, "seconds": round(statistics.median(runs)), "num_runs": args.runs}
         for name, runs in seconds.items()
     )
-    write_results(ROOT / "results" / "notebook_time.csv", table, seed=0)
+    table.insert(0, "dataset", dataset.name)
+    write_results(target, table, seed=0, digests=digests)
     print(table.to_string(index=False))
 
 

@@ -13,16 +13,14 @@ results/privacy_epsilon.csv: the digits, and the writer digits where they are. A
 cores.
 """
 
-import argparse
 import functools
 import math
 import os
 import statistics
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _common import ROOT, WRITER_DIGITS
+from _common import ROOT, WRITER_DIGITS, choose_path, create_parser
 from _privacy_start import pretrain
 
 from fedlab import learning, models, runtime
@@ -31,8 +29,7 @@ from fedlab.dp import audit, canaries
 from fedlab.dp.mechanisms import PrivacyPlan
 from fedlab.experiments import central_training, datasets
 from fedlab.experiments.config import RunConfig
-from fedlab.experiments.results import FIRST_LINE, provenance
-from fedlab.files import write_text
+from fedlab.experiments.results import write_results
 from fedlab.runtime import Runner
 from fedlab.training import run_rounds
 
@@ -144,23 +141,24 @@ def audit_run(start, weights, included: np.ndarray, delta: float, seed: int) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = create_parser(__doc__)
     parser.add_argument("--dataset", action="append", help="digits or a file; default: both")
     parser.add_argument("--seeds", type=int, default=len(SEEDS))
-    parser.add_argument("--to", type=Path, default=ROOT / "results" / "privacy_epsilon.csv")
     args = parser.parse_args()
     names = args.dataset or ["digits", *([str(WRITER_DIGITS)] if WRITER_DIGITS.exists() else [])]
     cases = [*((epsilon, CLIP) for epsilon in EPSILONS), (math.inf, CLIP), (math.inf, NO_CLIP)]
+    worlds = [World(name) for name in names]
+    digests = {world.dataset.name: world.dataset.sha256 for world in worlds}
+    path = choose_path("privacy_epsilon.csv", digests, args.to)
     rows = []
-    for name in names:
-        world = World(name)
+    for world in worlds:
         for seed in range(args.seeds):
             for target, clip in cases:
                 row = {"dataset": world.dataset.name} | run(world, target, clip, seed)
                 print({column: row[column] for column in SHOWN}, flush=True)
                 rows.append(row | {"seed": seed})
-    table = pd.DataFrame(rows).assign(**provenance())
-    write_text(args.to, table.to_csv(index=False), first_line=FIRST_LINE)
+    table = pd.DataFrame(rows)
+    write_results(path, table, seed=table.seed, digests=digests)
 
 
 if __name__ == "__main__":

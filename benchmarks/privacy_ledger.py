@@ -20,14 +20,13 @@ row without a defence, and are not measured again. The column `shared` says so, 
 Writes results/privacy_ledger.csv, .md and .png. About 10 minutes on 2 cores.
 """
 
-import argparse
 import dataclasses
 import math
 import os
 from collections.abc import Mapping
 
 import pandas as pd
-from _common import ROOT, WRITER_DIGITS, save_figure
+from _common import ROOT, WRITER_DIGITS, choose_path, create_parser, save_figure
 from _privacy_attacks import Crowd, attack_membership, train_references
 from _privacy_defences import (
     CKKS,
@@ -148,15 +147,17 @@ def _describe(world: World) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = create_parser(__doc__)
     default = str(WRITER_DIGITS) if WRITER_DIGITS.exists() else "digits"
     parser.add_argument("--dataset", default=default, help='"digits", "emnist" or a file')
     parser.add_argument("--quick", action="store_true", help="a smoke test, into runs/quick")
     args = parser.parse_args()
-    recipe, folder = (QUICK, "runs/quick") if args.quick else (RECIPE, "results")
-    table = build_table(World(args.dataset, recipe))
-    path = ROOT / folder / "privacy_ledger.csv"
-    write_results(path, table.round(5), seed=recipe.seed)
+    recipe = QUICK if args.quick else RECIPE
+    folder = args.to or (ROOT / "runs" / "quick" if args.quick else None)
+    world = World(args.dataset, recipe)
+    path = choose_path("privacy_ledger.csv", world.digests, folder)
+    table = build_table(world)
+    write_results(path, table.round(5), seed=recipe.seed, digests=world.digests)
     write_text(path.with_suffix(".md"), to_markdown(table), first_line="^# The privacy ledger")
     plots.use_style()
     save_figure(plots.ledger(table), path.with_suffix(".png"))

@@ -26,7 +26,7 @@ import pandas as pd
 import psutil
 import tensorflow as tf
 import tensorflow_federated as tff
-from _common import ROOT, WRITER_DIGITS, load, time_in_turn
+from _common import ROOT, WRITER_DIGITS, choose_path, create_parser, load, time_in_turn
 from _round_time_plot import plot_round_time
 
 from fedlab import files, learning, models, runtime
@@ -169,11 +169,11 @@ def check_equal(*states) -> None:
 
 def measure_apart(measure: str, variant: str, num_clients: int) -> dict:
     """Runs this script for one measurement in a process of its own."""
-    command = [sys.executable, __file__, "--measure", measure, variant, str(num_clients)]
     # A file, not a pipe: stock TFF's worker may outlive the process and keep a pipe open.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "measured.json"
-        subprocess.run([*command, "--to", str(path)], check=True)
+        options = ["--measure", measure, variant, str(num_clients), str(path)]
+        subprocess.run([sys.executable, __file__, *options], check=True)
         found = json.loads(path.read_text())
     return {"measure": measure, "variant": variant, "num_clients": num_clients} | found
 
@@ -204,7 +204,7 @@ def time_first_round_anew(variant: str, num_clients: int) -> dict:
 
 
 def load_cohort(num_clients: int) -> Cohort:
-    _, train, _ = load()
+    train = load().train
     return Cohort(train, train.client_ids[:num_clients], Preprocessing(BATCH_SIZE), round_num=1)
 
 
@@ -258,16 +258,17 @@ def fit_line(table: pd.DataFrame) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
-    parser.add_argument("--to", type=Path, help=argparse.SUPPRESS)
+    parser = create_parser(__doc__)
+    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
-        measure, variant, num_clients = args.measure
-        args.to.write_text(json.dumps(MEASURES[measure](variant, int(num_clients))))
+        measure, variant, num_clients, path = args.measure
+        Path(path).write_text(json.dumps(MEASURES[measure](variant, int(num_clients))))
         return
-    dataset, train, _ = load()
-    rows = measure_rounds(train, load_by_tff(train))
+    dataset = load()
+    digests = {dataset.name: dataset.sha256}
+    target = choose_path("round_time.csv", digests, args.to)
+    rows = measure_rounds(dataset.train, load_by_tff(dataset.train))
     end_children()
     measure_apart("first round", LOCAL, 5)  # what it leaves on disk, the others find
     firsts = [
@@ -282,9 +283,9 @@ def main() -> None:
     medians = table.groupby(["measure", "variant", "num_clients"], sort=False, as_index=False)
     table = medians.median(numeric_only=True)
     table = pd.concat([table, pd.DataFrame([fit_line(table)])], ignore_index=True)
-    table.insert(0, "dataset", dataset)
-    write_results(ROOT / "results" / "round_time.csv", table.round(4), seed=SEED)
-    plot_round_time(table, dataset, ROOT / "results" / "round_time.png", LOCAL)
+    table.insert(0, "dataset", dataset.name)
+    write_results(target, table.round(4), seed=SEED, digests=digests)
+    plot_round_time(table, dataset.name, target.with_suffix(".png"), LOCAL)
     print(table.round(3).to_string(index=False))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import tensorflow_federated as tff
-from _common import ROOT, load, time_in_turn
+from _common import ROOT, choose_path, create_parser, load, time_in_turn
 
 from fedlab import learning, models, runtime
 from fedlab.data.preprocessing import Cohort, Preprocessing
@@ -64,22 +64,25 @@ def build_protocol(num_gone: int) -> Callable[[], None]:
 
 
 def main() -> None:
-    name, train, _ = load()
-    cases = {case: build_round(train, *case) for case in CASES}
+    args = create_parser(__doc__).parse_args()
+    dataset = load()
+    digests = {dataset.name: dataset.sha256}
+    path = choose_path("secure_sum_time.csv", digests, args.to)
+    cases = {case: build_round(dataset.train, *case) for case in CASES}
     for gone in (0, NUM_GONE):
         case = f"secagg, no training, {gone} gone", NUM_CLIENTS
         cases[case] = build_protocol(gone)
     for run in cases.values():
         run()
     rows = [
-        {"dataset": name, "sum": kind, "num_clients": size, "seconds": seconds}
+        {"dataset": dataset.name, "sum": kind, "num_clients": size, "seconds": seconds}
         for (kind, size), seconds in time_in_turn(cases, NUM_RUNS).items()
     ]
     table = pd.DataFrame(rows)
     plain = table[table["sum"] == "plain"].set_index("num_clients").seconds
     table["ratio_to_plain"] = table.seconds / table.num_clients.map(plain)
     table = table.assign(num_runs=NUM_RUNS).round(3)
-    write_results(ROOT / "results" / "secure_sum_time.csv", table, seed=SEED)
+    write_results(path, table, seed=SEED, digests=digests)
     print(table.to_string(index=False))
 
 

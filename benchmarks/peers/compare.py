@@ -10,7 +10,6 @@ the rounds after the first of each.
 Writes results/peers.csv. About 10 minutes on 2 cores, after the environments are there.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -28,7 +27,7 @@ import task
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from _common import ROOT, load  # noqa: E402
+from _common import ROOT, choose_path, create_parser, load  # noqa: E402
 
 from fedlab import files, models  # noqa: E402
 from fedlab.experiments.results import write_results  # noqa: E402
@@ -115,17 +114,18 @@ def compare(pythons: dict[str, str], data: Path, folder: Path, tolerance: float)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = create_parser(__doc__)
     parser.add_argument("--only", nargs="*", metavar="NAME", help="compare with these alone")
-    parser.add_argument("--to", type=Path, default=ROOT / "results" / "peers.csv")
     args = parser.parse_args()
     others = args.only or sorted(path.stem for path in (HERE / "requirements").glob("*.txt"))
+    dataset = load()
+    digests = {dataset.name: dataset.sha256}
+    path = choose_path("peers.csv", digests, args.to)
     pythons = {name: build_environment(name) for name in (OURS, *others)}
-    dataset, train, _ = load()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for num_clients, tolerance in COHORT_SIZES.items():
-            data, nudged = write_data(train, num_clients, Path(folder))
+            data, nudged = write_data(dataset.train, num_clients, Path(folder))
             found = compare(pythons, data, Path(folder), tolerance)
             for name, path in nudged.items():
                 loss = run(OURS, pythons[OURS], path, Path(folder))["loss"]
@@ -136,9 +136,9 @@ def main() -> None:
             found["loss_difference"] = (found.loss - found.loss[0]).map("{:.1e}".format)
             rows.append(found)
     table = pd.concat(rows, ignore_index=True)
-    table.insert(0, "dataset", dataset)
+    table.insert(0, "dataset", dataset.name)
     table = table.assign(num_rounds=NUM_ROUNDS - 1, num_runs=NUM_TURNS)
-    write_results(args.to, table.round(4), seed=SEED)
+    write_results(path, table.round(4), seed=SEED, digests=digests)
     print(table.round(3).to_string(index=False))
 
 

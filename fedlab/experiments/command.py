@@ -116,12 +116,12 @@ def _run(args: argparse.Namespace, configs: list[RunConfig], seeds: list[int]) -
 def _check_replaces(path: Path, dataset, seeds: list[int]) -> None:
     """A results file gives way to one of the same data with at least its seeds, to no other."""
     from fedlab.experiments import report
+    from fedlab.experiments.results import check_replaces
 
+    check_replaces(path, {dataset.name: dataset.sha256})
     if not path.exists():
         return
     there = report.read_csv(path)
-    if (there.dataset_sha256 != dataset.sha256).any():
-        raise ValueError(f"{path} holds results of other data by that name. Choose another --out.")
     if more := sorted(set(there.seed) - set(seeds)):
         raise ValueError(
             f"{path} also holds the seeds {', '.join(map(str, more))}, and would lose them. Give "

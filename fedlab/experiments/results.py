@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -13,23 +14,63 @@ from fedlab.files import write_text
 
 # How the first line ends of each file with `provenance`.
 FIRST_LINE = ",versions,machine,command$"
+_REMEDY = "It was left as it is: choose another folder, or move the file away."
 _PACKAGES = ("tensorflow", "tensorflow-federated", "numpy")
 
 
-def write_results(path: str | os.PathLike[str], rows: pd.DataFrame, *, seed: int) -> None:
-    """Writes rows to a CSV file, with seed, versions, machine and command beside each.
+def write_results(
+    path: str | os.PathLike[str],
+    rows: pd.DataFrame,
+    *,
+    seed: int | pd.Series,
+    digests: Mapping[str, str],
+) -> None:
+    """Writes rows to a CSV file, with data, seed, versions, machine and command beside each.
 
     Args:
         path: The file, such as `results/baseline.csv`; its folder is made if it is not there.
-        rows: What was measured.
-        seed: The seed that it was measured with.
+        rows: What was measured; the column `dataset` names the data set of each row.
+        seed: The seed that it was measured with, or that of each row.
+        digests: The digest (`Dataset.sha256`) of each data set that the rows name.
 
     Raises:
-        ValueError: The path is not a regular file, or holds a file that is no result.
+        ValueError: The file holds results of other data, or is no results file; it is left as it is.
         PermissionError: The file belongs to another user or is read-only.
     """
-    table = rows.assign(seed=seed, **provenance())
+    check_replaces(path, digests)
+    dataset_sha256 = rows["dataset"].map(dict(digests))
+    table = rows.assign(dataset_sha256=dataset_sha256, seed=seed, **provenance())
     write_text(Path(path), table.to_csv(index=False), first_line=FIRST_LINE)
+
+
+def check_replaces(path: str | os.PathLike[str], digests: Mapping[str, str]) -> None:
+    """Checks that a results file may give way to results of some data sets.
+
+    It may if all that it holds is of these data sets. Of results that were stored without a digest,
+    the name decides.
+
+    Args:
+        path: A CSV file with a column `dataset`. There may be no such file.
+        digests: The digest of each data set that the new results are of, by its name.
+
+    Raises:
+        ValueError: The file holds results of other data, or does not say of which.
+    """
+    if not Path(path).exists():
+        return
+    stored = pd.read_csv(path, dtype=str)  # a digest of digits alone is not a number
+    if "dataset" not in stored:
+        raise ValueError(f"{path} does not say which data its results are of. {_REMEDY}")
+    if "dataset_sha256" not in stored:
+        stored["dataset_sha256"] = None
+    for name, digest in zip(stored.dataset, stored.dataset_sha256, strict=True):
+        if name not in digests:
+            raise ValueError(
+                f"{path} holds results of {name!r}, and these are of {', '.join(digests)}. "
+                f"{_REMEDY}"
+            )
+        if pd.notna(digest) and digest != digests[name]:
+            raise ValueError(f"{path} holds results of other data named {name!r}. {_REMEDY}")
 
 
 def provenance() -> dict[str, str]:

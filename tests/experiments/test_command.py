@@ -112,7 +112,7 @@ def test_results_give_way_to_no_fewer_seeds_and_no_other_data(capsys, monkeypatc
     other = studies.create_dataset(test=studies.TRAIN)
     monkeypatch.setattr(datasets, "load_dataset", lambda name: other)
     assert call("rates --seeds 2 --folder other") == 2
-    assert "results of other data by that name" in capsys.readouterr().err
+    assert "holds results of other data named 'tiny'" in capsys.readouterr().err
     assert (tmp_path / "results" / "rates_tiny.csv").read_bytes() == before
 
 
@@ -232,7 +232,7 @@ def test_a_digest_that_looks_like_a_number_stays_a_text(digest, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", sorted((studies.HERE / "results").glob("*_curves.csv")), ids=lambda path: path.stem
+    "path", sorted((studies.ROOT / "results").glob("*_curves.csv")), ids=lambda path: path.stem
 )
 def test_the_stored_studies_are_still_read(path):
     runs = report.read_csv(path.with_name(path.name.replace("_curves", "")))
