@@ -30,6 +30,7 @@ from _common import ROOT, WRITER_DIGITS, choose_path, create_parser, load, time_
 from _round_time_plot import plot_round_time
 
 from fedlab import files, learning, models, runtime
+from fedlab._tensorflow import THREADS_VARIABLE
 from fedlab.data import client_data, download, emnist
 from fedlab.data.preprocessing import Cohort, Preprocessing, to_batch
 from fedlab.experiments.results import write_results
@@ -113,7 +114,7 @@ def build_cases(train, by_tff) -> Callable[[int], dict[str, Callable]]:
     tutorial, process = build_tutorial_process(), build_process()
     local, tuned = runtime.compile(process), runtime.compile(process, "tff")
     state = local.initialize()
-    os.environ.pop("TF_NUM_INTRAOP_THREADS")  # ours; read by now, and not of stock TFF's server
+    os.environ[THREADS_VARIABLE] = "0"  # TFF's servers have the threads that TensorFlow chooses
     tutorial_state = tutorial.initialize()
 
     def create(num_clients: int) -> dict[str, Callable]:
@@ -185,7 +186,7 @@ def time_first_round(variant: str, num_clients: int) -> dict:
     process = build_tutorial_process() if variant == TUTORIAL else build_process()
     built = time.perf_counter()
     if variant == TUTORIAL:
-        os.environ.pop("TF_NUM_INTRAOP_THREADS")
+        os.environ[THREADS_VARIABLE] = "0"
         process.next(process.initialize(), tutorial_batches(by_tff, list(cohort)))
     else:
         runner = runtime.compile(process)

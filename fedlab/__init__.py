@@ -4,8 +4,15 @@ Importing this package is instant: TensorFlow is loaded with the first module or
 """
 
 import importlib
+import os
+import sys
 
-from fedlab import _process as _process
+# All that this import changes. A user's own setting stays.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read by Ray when it is loaded
+if "tensorflow" not in sys.modules:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow when it is loaded
+else:  # as the first module that loads it does: before it computes anything
+    importlib.import_module("fedlab._tensorflow")
 
 __version__ = "0.1.0"
 
@@ -23,6 +30,7 @@ __all__ = ["__version__", *_HOMES]
 def __getattr__(name: str):
     if name not in _HOMES:
         raise AttributeError(f"module 'fedlab' has no attribute {name!r}")
+    importlib.import_module("fedlab._tensorflow")  # each of these homes loads TensorFlow
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 

@@ -3,10 +3,33 @@
 import functools
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+Result = TypeVar("Result")
 
 
-def cache_while_alive(function: Callable[..., Any]) -> Callable[..., Any]:
+class CachedFunction(Generic[Result]):
+    """What `cache_while_alive` makes of a function."""
+
+    def __init__(self, function: Callable[..., Result]):
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._results: weakref.WeakKeyDictionary[Any, dict[tuple, Result]]
+        self._results = weakref.WeakKeyDictionary()
+
+    def __call__(self, first: Any, *others: Any) -> Result:
+        """Returns the function's result for these arguments, computed now or before."""
+        results = self._results.setdefault(first, {})
+        if others not in results:
+            results[others] = self._function(first, *others)
+        return results[others]
+
+    def cache_clear(self) -> None:
+        """Forgets all results."""
+        self._results.clear()
+
+
+def cache_while_alive(function: Callable[..., Result]) -> CachedFunction[Result]:
     """Remembers a function's results for as long as the first argument of the call is alive.
 
     `functools.lru_cache` holds its arguments, and a data set that it holds is never freed.
@@ -16,17 +39,6 @@ def cache_while_alive(function: Callable[..., Any]) -> Callable[..., Any]:
             and the result must not refer to it: both would then stay alive.
 
     Returns:
-        A function of the same arguments that computes each result once; its `cache_clear()` forgets
-        all of them, as with `functools.lru_cache`.
+        A function of the same arguments that computes each result once.
     """
-    results_by_object: weakref.WeakKeyDictionary[Any, dict] = weakref.WeakKeyDictionary()
-
-    @functools.wraps(function)
-    def cached(first, *others):
-        results = results_by_object.setdefault(first, {})
-        if others not in results:
-            results[others] = function(first, *others)
-        return results[others]
-
-    cached.cache_clear = results_by_object.clear
-    return cached
+    return CachedFunction(function)

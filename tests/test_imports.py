@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
+import grimp
 import pytest
+
+# Loaded by rooms that set TensorFlow up, or after it; alone, nothing is computed in them.
+LOADED_WITH_OTHERS = ("fedlab.checkpoints", "fedlab.runtime.")
 
 
 @pytest.mark.parametrize(
@@ -16,3 +20,12 @@ import pytest
 def test_import_does_not_load_tensorflow(modules):
     code = f"import {modules}, sys; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_what_loads_tensorflow_sets_it_up():
+    graph = grimp.build_graph("fedlab", include_external_packages=True)
+    loading = graph.find_modules_that_directly_import("tensorflow") - {"fedlab._tensorflow"}
+    assert len(loading) > 20
+    for module in loading:
+        is_set_up = graph.chain_exists(module, "fedlab._tensorflow")
+        assert is_set_up or module.startswith(LOADED_WITH_OTHERS), module

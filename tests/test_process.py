@@ -1,13 +1,16 @@
-"""What is set for the whole process: which lines of TensorFlow's log reach a learner."""
+"""What is set for the whole process: variables, threads, which lines of TensorFlow's log are told."""
 
 import gc
 import logging
+import os
+import subprocess
+import sys
 
 import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlab import _process
+from fedlab import _tensorflow
 
 
 @pytest.fixture
@@ -33,11 +36,11 @@ def test_building_a_secure_aggregator_tells_nothing(told):
 
 def test_without_the_filter_it_would(told):
     logger = tf.get_logger()
-    logger.removeFilter(_process._is_worth_telling)
+    logger.removeFilter(_tensorflow._is_worth_telling)
     try:
         build_secure_aggregator()
     finally:
-        logger.addFilter(_process._is_worth_telling)
+        logger.addFilter(_tensorflow._is_worth_telling)
     assert told and all("Object was never used" in line for line in told)
 
 
@@ -45,3 +48,56 @@ def test_without_the_filter_it_would(told):
 def test_all_else_is_told(told, line):
     tf.get_logger().error(line, *["two"] * line.count("%s"))
     assert told == [line.replace("%s", "two")]
+
+
+def ask(code: str, **variables: str) -> str:
+    """What a new process without settings of its own prints."""
+    ours = ("TF_CPP_MIN_LOG_LEVEL", "TF_NUM_INTRAOP_THREADS", "RAY_USAGE_STATS_ENABLED")
+    env = {name: value for name, value in os.environ.items() if name not in ours} | variables
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_the_import_sets_two_variables_and_nothing_else():
+    code = """
+import atexit, logging, os
+before, hooks = dict(os.environ), atexit._ncallbacks()
+import fedlab
+print(sorted(os.environ.items() - before.items()), before.keys() - os.environ.keys(),
+      atexit._ncallbacks() - hooks, logging.getLogger("tensorflow").filters)
+"""
+    expected = "[('RAY_USAGE_STATS_ENABLED', '0'), ('TF_CPP_MIN_LOG_LEVEL', '3')] set() 0 []"
+    assert ask(code) == expected
+    assert ask(code, TF_CPP_MIN_LOG_LEVEL="0", RAY_USAGE_STATS_ENABLED="1") == "[] set() 0 []"
+
+
+THREADS = """
+import os, subprocess, sys
+import tensorflow as tf
+tf.constant(1.0) + 1.0  # whatever comes later is too late
+child = [sys.executable, "-c", "import os; print(os.environ.get('TF_NUM_INTRAOP_THREADS'))"]
+said = subprocess.run(child, capture_output=True, text=True, check=True).stdout.strip()
+print(tf.config.threading.get_intra_op_parallelism_threads(), said)
+"""
+
+
+@pytest.mark.parametrize(
+    "first, variables, expected",
+    [
+        ("from fedlab import models", {}, "1 None"),
+        ("import fedlab; fedlab.compile", {}, "1 None"),
+        ("import tensorflow, fedlab", {}, "1 None"),
+        ("from fedlab import models", {"TF_NUM_INTRAOP_THREADS": "3"}, "0 3"),
+        (
+            "import tensorflow as tf; tf.config.threading.set_intra_op_parallelism_threads(2)\n"
+            "from fedlab import models",
+            {},
+            "2 None",
+        ),
+        ("import tensorflow as tf; tf.constant(1.0)\nfrom fedlab import models", {}, "0 None"),
+    ],
+)
+def test_operations_have_one_thread_here_and_children_do_not_inherit_it(first, variables, expected):
+    assert ask(first + THREADS, **variables) == expected

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from fedlab import _tensorflow as _tensorflow
+
 AugmentFn = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 PAPER = 1.0
 MAX_BRIGHTNESS_CHANGE = 0.1

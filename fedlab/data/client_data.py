@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlab import _tensorflow as _tensorflow
+
 IMAGE_SHAPE = (28, 28)
 ELEMENT_SPEC = OrderedDict(
     label=tf.TensorSpec((), tf.int32), pixels=tf.TensorSpec(IMAGE_SHAPE, tf.float32)

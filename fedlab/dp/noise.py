@@ -16,6 +16,8 @@ import tensorflow as tf
 import tensorflow_federated as tff
 import tensorflow_privacy as tfp
 
+from fedlab import _tensorflow as _tensorflow
+
 # State of the query inside, number of leaves -> standard deviation of the noise of each.
 StddevsFn = Callable[[Any, int], Sequence[float]]
 _SOURCE = "/dev/urandom"

@@ -12,6 +12,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlab import _tensorflow as _tensorflow
+
 Weighted = tff.aggregators.WeightedAggregationFactory
 Unweighted = tff.aggregators.UnweightedAggregationFactory
 Aggregator = Weighted | Unweighted

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
+from fedlab import _tensorflow as _tensorflow
+
 Schedule = Callable[[int], tf.Tensor]
 _keras = tf.keras.optimizers.schedules
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from fedlab import _tensorflow as _tensorflow
+
 CreateFn = Callable[[], tf.keras.Model]
 
 INPUT_SHAPE = (28, 28, 1)

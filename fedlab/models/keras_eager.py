@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from fedlab import _tensorflow as _tensorflow
+
 
 @contextlib.contextmanager
 def keep_keras_eager() -> Iterator[None]:

@@ -88,6 +88,7 @@ class Worker:
         self._process = subprocess.Popen(
             ["/bin/sh", "-c", _WATCHER, "sh", folder, *command],
             cwd=folder,
+            env={"TF_NUM_INTRAOP_THREADS": "1"} | os.environ,  # as in this process
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -56,6 +56,11 @@ def test_the_worker_holds_none_of_our_streams(worker):
         assert os.readlink(f"/proc/{worker.pid}/fd/{stream}") == "/dev/null"
 
 
+def test_the_worker_gives_an_operation_one_thread_as_this_process_does(worker):
+    assert worker.environ()["TF_NUM_INTRAOP_THREADS"] == "1"
+    assert "TF_NUM_INTRAOP_THREADS" not in os.environ
+
+
 # Life and death
 
 
