@@ -142,7 +142,9 @@ def test_every_foreign_file_is_there_after_everything_was_run(
     )
     curve = report.build_curve(studies.CONFIG, 0, pd.DataFrame(run["records"]))
     report.write_csv(planted["out"] / "rates_tiny_curves.csv", curve)
-    results.write_results(planted["out"] / "result.csv", curve, seed=0)
+    rows = curve.assign(dataset=dataset.name)
+    digests = {dataset.name: dataset.sha256}
+    results.write_results(planted["out"] / "result.csv", rows, seed=0, digests=digests)
 
     after = snapshot(tmp_path)
     changed = {name for name, content in before.items() if not same(name, after.get(name), content)}
@@ -188,7 +190,7 @@ def test_an_empty_file_and_a_run_s_csv_are_replaced(train, target):
 @pytest.mark.parametrize(
     "write",
     [
-        lambda path, table: results.write_results(path, table, seed=0),
+        lambda path, table: results.write_results(path, table, seed=0, digests={"tiny": "00"}),
         report.write_csv,
         lambda path, table: report.write_report(path, "rates", table),
     ],

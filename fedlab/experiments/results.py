@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedlab.files import write_text
+from fedlab.files import resolve_target, write_text
 
 # How the first line ends of each file with `provenance`.
 FIRST_LINE = ",versions,machine,command$"
@@ -50,15 +50,18 @@ def check_replaces(path: str | os.PathLike[str], digests: Mapping[str, str]) -> 
     the name decides.
 
     Args:
-        path: A CSV file with a column `dataset`. There may be no such file.
+        path: A file that this program wrote, with a column `dataset`. It need not exist.
         digests: The digest of each data set that the new results are of, by its name.
 
     Raises:
-        ValueError: The file holds results of other data, or does not say of which.
+        ValueError: The file holds results of other data or does not say of which, or it is none that
+            this program wrote.
+        PermissionError: The file belongs to another user or is read-only.
     """
-    if not Path(path).exists():
+    target = resolve_target(Path(path), FIRST_LINE)
+    if not target.exists() or not target.stat().st_size:
         return
-    stored = pd.read_csv(path, dtype=str)  # a digest of digits alone is not a number
+    stored = pd.read_csv(target, dtype=str)  # a digest of digits alone is not a number
     if "dataset" not in stored:
         raise ValueError(f"{path} does not say which data its results are of. {_REMEDY}")
     if "dataset_sha256" not in stored:

@@ -64,12 +64,17 @@ def test_results_of_other_data_stay(tmp_path, stored, new, message):
 
 def test_results_without_a_digest_go_by_the_name_and_without_a_name_stay(tmp_path):
     path = tmp_path / "x.csv"
-    path.write_text("dataset,seconds\ndigits,1\n")
+    path.write_text("dataset,seconds,versions,machine,command\ndigits,1,a,b,c\n")
     check_replaces(path, DIGITS)
     with pytest.raises(ValueError, match="holds results of 'digits'"):
         check_replaces(path, WRITERS)
-    path.write_text("seconds\n1\n")
+    path.write_text("seconds,versions,machine,command\n1,a,b,c\n")
     with pytest.raises(ValueError, match="does not say which data"):
+        check_replaces(path, DIGITS)
+    path.write_text("")
+    check_replaces(path, DIGITS)
+    path.write_text("a,dataset\n1,digits\n")
+    with pytest.raises(ValueError, match="was not written by fedlab"):
         check_replaces(path, DIGITS)
 
 
