@@ -23,6 +23,7 @@ STUBS = {
     "df": "echo Avail; echo 99999999",
     "python3.11": 'echo "$0"',
     "python3": "exit 1",
+    "lint-imports": "exit 0",
     "uv": """echo "uv $1 $2" >> "$STUB_LOG"
 case "$1" in
   venv) sleep "${UV_SLEEP:-0}"; mkdir -p .venv/bin; cp "$ENV_PYTHON" .venv/bin/python ;;
