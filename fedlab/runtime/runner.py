@@ -2,7 +2,7 @@
 
 import abc
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -10,7 +10,7 @@ import tensorflow_federated as tff
 
 from fedlab.secure.interface import SecureSum
 
-Cohort = Mapping[str, tf.data.Dataset] | Iterable[tf.data.Dataset]
+Cohort = Mapping[str, tf.data.Dataset] | Collection[tf.data.Dataset]
 
 
 class Runner(contextlib.AbstractContextManager):
@@ -74,10 +74,11 @@ def name_clients(cohort: Cohort) -> list[str]:
     Raises:
         TypeError: It is neither a mapping nor a sequence.
     """
-    if isinstance(cohort, tf.data.Dataset) or not isinstance(cohort, Iterable):
+    no_cohort = isinstance(cohort, str | set | frozenset | tf.data.Dataset)
+    if no_cohort or not isinstance(cohort, Collection):
         raise TypeError(
             "The cohort must be {client_id: batches} or a list of batches. "
-            f"Found {type(cohort).__name__}."
+            f"Found {type(cohort).__name__}; list(...) makes a list of a generator."
         )
     return list(cohort) if isinstance(cohort, Mapping) else [f"#{k}" for k in range(len(cohort))]
 

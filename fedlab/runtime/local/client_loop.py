@@ -43,6 +43,15 @@ class ClientError(RuntimeError):
         return type(self), (self.client_id, self.reason)
 
 
+class NonFiniteUpdateError(ClientError):
+    """A client's update or one of its metrics is NaN or infinite; the round did not happen."""
+
+    def __init__(self, client_id: str, reason: str = ""):
+        super().__init__(
+            client_id, reason or "has an update or a metric that is not finite (NaN or Inf)"
+        )
+
+
 class ClientLoop:
     """Runs `work` for one client after the other, several at a time.
 
@@ -81,7 +90,6 @@ class ClientLoop:
             self._work_fns.put(loaded[worker % len(loaded)])
         self._num_sums = len(zero.outputs)
         self._moduli = tuple(moduli)
-        self._pool = concurrent.futures.ThreadPoolExecutor(self.num_workers, "fedlab-client")
 
     def run(
         self,
@@ -109,7 +117,10 @@ class ClientLoop:
             ProtocolError: The secure sum cannot be finished, as too few clients are left.
         """
         sums, secure, dropped = self._zero(), _SecureSums(self._moduli, secure_round), {}
-        with contextlib.closing(self._results(clients, broadcast)) as results:
+        with (
+            _threads(self.num_workers) as pool,
+            contextlib.closing(self._results(pool, clients, broadcast)) as results,
+        ):
             for client_id, get_result in results:
                 try:
                     update = get_result()
@@ -122,12 +133,8 @@ class ClientLoop:
                 sums = self._accumulate(*sums, *update[: self._num_sums])
         return sums, secure.finish(), dropped
 
-    def close(self) -> None:
-        """Ends the threads."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
     def _results(
-        self, clients: Iterable[Client], broadcast: Tensors
+        self, pool: concurrent.futures.Executor, clients: Iterable[Client], broadcast: Tensors
     ) -> Iterator[tuple[str, Callable[[], Tensors]]]:
         waiting: collections.deque[_Begun] = collections.deque()
         clients = iter(clients)
@@ -138,7 +145,7 @@ class ClientLoop:
                     if client is None:
                         break
                     manager = CancellationManager()
-                    future = self._submit(client, broadcast, manager)
+                    future = self._submit(pool, client, broadcast, manager)
                     waiting.append((client[0], future, manager))
                 if not waiting:
                     return
@@ -152,7 +159,11 @@ class ClientLoop:
             concurrent.futures.wait([future for _, future, _ in waiting], _SECONDS_TO_CANCEL)
 
     def _submit(
-        self, client: Client, broadcast: Tensors, manager: CancellationManager
+        self,
+        pool: concurrent.futures.Executor,
+        client: Client,
+        broadcast: Tensors,
+        manager: CancellationManager,
     ) -> concurrent.futures.Future:
         client_id, create_data = client
         try:
@@ -161,7 +172,7 @@ class ClientLoop:
             failed = concurrent.futures.Future()
             failed.set_exception(describe(client_id, error))
             return failed
-        return self._pool.submit(self._work, client_id, [*data, *broadcast], manager)
+        return pool.submit(self._work, client_id, [*data, *broadcast], manager)
 
     def _work(self, client_id: str, args: Tensors, manager: CancellationManager) -> Tensors:
         work_fn = self._work_fns.get()
@@ -173,10 +184,21 @@ class ClientLoop:
         finally:
             self._work_fns.put(work_fn)
         if not is_finite:
-            raise ClientError(
-                client_id, "has an update or a metric that is not finite (NaN or Inf)"
-            )
+            raise NonFiniteUpdateError(client_id)
         return update
+
+
+@contextlib.contextmanager
+def _threads(num_workers: int) -> Iterator[concurrent.futures.Executor]:
+    """Threads that live as long as a round, so that nobody has to end them.
+
+    A client that does not end, though it was cancelled, does not hold up whoever waits.
+    """
+    pool = concurrent.futures.ThreadPoolExecutor(num_workers, "fedlab-client")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 class _SecureSums:

@@ -1,18 +1,43 @@
 """The runtime of the course: a round in this process. No child process, no socket."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import tensorflow_federated as tff
 
-from fedlab.runtime.graph_loading.functions import get_ready_aside
+from fedlab.runtime.graph_loading.functions import LoadedFunction, get_ready_aside
 from fedlab.runtime.local.client_loop import Client, ClientError, ClientLoop, Tensors
 from fedlab.runtime.local.map_reduce_form import Form, Piece, cut, cut_initialize
 from fedlab.runtime.local.values import flatten, pack
 from fedlab.runtime.runner import Cohort, Runner, check_nobody, name_clients
 from fedlab.secure.interface import SecureSum
 
-# (cohort, what is broadcast, drop) -> (sum of the updates, secure sums, who was left out and why).
-RunClientsFn = Callable[[Cohort, Tensors, bool], tuple[Tensors, Tensors, dict[str, str]]]
+
+class ClientRunner(Protocol):
+    """Runs the clients' part of a round.
+
+    Attributes:
+        functions: The loaded functions that it calls in this process.
+    """
+
+    functions: Sequence[LoadedFunction]
+
+    def __call__(
+        self, cohort: Cohort, broadcast: Tensors, drop: bool
+    ) -> tuple[Tensors, Tensors, dict[str, str]]:
+        """Runs a cohort.
+
+        Args:
+            cohort: The clients' batches.
+            broadcast: The tensors that every client gets.
+            drop: Whether to leave out clients that fail, instead of raising.
+
+        Returns:
+            The sum of the updates, the secure sums, and the reason for each client left out.
+        """
+
+    def close(self) -> None:
+        """Releases what it holds."""
 
 
 class Round:
@@ -26,7 +51,7 @@ class Round:
         functions: All that the server calls.
     """
 
-    def __init__(self, form: Form, run_clients: RunClientsFn):
+    def __init__(self, form: Form, run_clients: ClientRunner):
         self._result_type = form.update.type_signature.result
         self._state_type = form.update.type_signature.parameter[0]
         self._prepare = form.prepare.load(check_finite=True)
@@ -76,7 +101,10 @@ class LocalClients:
         self._client_type = form.work.type_signature.parameter[0]
         graphs = (piece.graph for piece in (form.work, form.zero, form.accumulate))
         self._loop = ClientLoop(*graphs, moduli=form.moduli, num_workers=num_workers)
-        self.close, self.functions = self._loop.close, self._loop.functions
+        self.functions = self._loop.functions
+
+    def close(self) -> None:
+        """Does nothing: the threads end with each round."""
 
     def __call__(self, cohort: Cohort, broadcast: Tensors, drop: bool):
         names = name_clients(cohort)
@@ -104,7 +132,7 @@ class FormRunner(Runner):
 
     Args:
         process: A TFF `LearningProcess`.
-        create_clients_fn: Makes what runs the form's clients: `RunClientsFn`, with a `close()`.
+        create_clients_fn: Makes what runs the form's clients.
         drop: Leave out clients that fail.
 
     Raises:
@@ -114,7 +142,7 @@ class FormRunner(Runner):
     def __init__(
         self,
         process: tff.learning.templates.LearningProcess,
-        create_clients_fn: Callable[[Form], RunClientsFn],
+        create_clients_fn: Callable[[Form], ClientRunner],
         *,
         drop: bool = False,
     ):
@@ -124,10 +152,11 @@ class FormRunner(Runner):
         self._clients = create_clients_fn(form)
         self._round = Round(form, self._clients)
         # The clients' functions are the largest. On a cluster they are the workers'.
-        functions = [*getattr(self._clients, "functions", ()), *self._round.functions]
+        functions = [*self._clients.functions, *self._round.functions]
         self._stop_getting_ready = get_ready_aside(functions)
         self._drop = drop
-        self._pieces: dict[int, Callable] = {}
+        # Each with its computation: a number (id) is given to another once its owner is gone.
+        self._pieces: dict[int, tuple[tff.Computation, Callable]] = {}
 
     def close(self) -> None:
         self._stop_getting_ready.set()
@@ -144,5 +173,5 @@ class FormRunner(Runner):
     def call(self, computation: tff.Computation, *args):
         key = id(computation)
         if key not in self._pieces:
-            self._pieces[key] = Piece.from_computation(computation).as_function()
-        return self._pieces[key](*args)
+            self._pieces[key] = computation, Piece.from_computation(computation).as_function()
+        return self._pieces[key][1](*args)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from fedlab.data import client_arrays
 from fedlab.data.preprocessing import Cohort as LazyCohort
-from fedlab.runtime.local.client_loop import ClientError, Tensors, describe
+from fedlab.runtime.local.client_loop import Tensors, describe
 from fedlab.runtime.local.map_reduce_form import Form
 from fedlab.runtime.ray.connection import connect
 from fedlab.runtime.ray.worker import ClusterClient, ClusterWorker, Report
@@ -54,6 +54,8 @@ class ClusterClients:
         RuntimeError: The cluster has not enough cores for the workers.
         ValueError: `num_partitions` is smaller than 1.
     """
+
+    functions = ()  # they are the workers'
 
     def __init__(
         self,
@@ -100,7 +102,7 @@ class ClusterClients:
                 self._run(partitions, cohort, (*shared, drop), done)
                 reports = [report for _, report in done.values()]
                 if failed := [report.failed for report in reports if report.failed]:
-                    raise ClientError(*min(failed, key=lambda one: names.index(one[0])))
+                    raise min(failed, key=lambda error: names.index(error.client_id))
                 dropped = {name: why for report in reports for name, why in report.dropped.items()}
                 return *self._sum(done), {name: dropped[name] for name in names if name in dropped}
             except _LOST:

@@ -37,12 +37,12 @@ class Report(NamedTuple):
     Attributes:
         num_used: Clients in the sum.
         dropped: Clients left out, each with the reason.
-        failed: The client that ended the round, if one did, and the reason.
+        failed: What ended the round, if a client failed.
     """
 
     num_used: int
     dropped: dict[str, str]
-    failed: tuple[str, str] | None
+    failed: ClientError | None
 
 
 class ClusterWorker:
@@ -99,7 +99,7 @@ class ClusterWorker:
                 named, [tf.constant(array) for array in broadcast], drop=drop
             )
         except ClientError as error:
-            return [], Report(0, {}, (error.client_id, error.reason))
+            return [], Report(0, {}, error)
         arrays = [tensor.numpy() for tensor in (*sums, *secure)]
         return arrays, Report(len(clients) - len(dropped), dropped, None)
 

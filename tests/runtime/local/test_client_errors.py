@@ -156,6 +156,8 @@ def test_clients_of_a_list_are_named_by_their_places():
 
 
 def test_an_error_travels_between_processes():
+    for error_type in (runtime.ClientError, runtime.NonFiniteUpdateError):
+        assert type(pickle.loads(pickle.dumps(error_type("c7", "failed")))) is error_type
     error = pickle.loads(pickle.dumps(runtime.ClientError("c7", "failed: no data")))
     assert (error.client_id, error.reason) == ("c7", "failed: no data")
     assert "'c7' failed: no data" in str(error)
@@ -183,7 +185,14 @@ def test_options_are_checked(options, message):
 @pytest.mark.parametrize("name", ["local", "tff"])
 @pytest.mark.parametrize(
     "cohort, error",
-    [({}, ValueError), ([], ValueError), (create_cohort()["c0"], TypeError), (3, TypeError)],
+    [
+        ({}, ValueError),
+        ([], ValueError),
+        (create_cohort()["c0"], TypeError),
+        (3, TypeError),
+        ((batches for batches in create_cohort().values()), TypeError),
+        (set(create_cohort()), TypeError),
+    ],
 )
 def test_cohorts_are_checked(name, cohort, error):
     runner = runtime.compile(create_runner("FedAvg").process, name)

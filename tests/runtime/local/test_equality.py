@@ -170,3 +170,11 @@ def test_a_runner_is_a_process_s_own_face():
 
 def test_the_local_runtime_is_what_one_gets():
     assert type(runtime.compile(fed_avg())) is FormRunner
+
+
+def test_a_computation_is_never_taken_for_another_that_is_gone(process):
+    with runtime.compile(process) as runner:
+        for number in range(20):  # each may get the id of the one before
+            constant = tff.tensorflow.computation(lambda: tf.constant(number))  # noqa: B023
+            assert runner.call(constant) == number
+            del constant

@@ -87,7 +87,9 @@ def test_on_one_machine_it_is_quiet_on_loopback_mends_itself_and_ends(process, c
     assert [one for one in family if not processes.is_gone(one.pid)] == []
     assert not ray.is_initialized()
     time.sleep(0.5)  # what Ray would print, it prints in a thread
-    assert capfd.readouterr() == ("", "")
+    out, err = capfd.readouterr()
+    # gRPC's lines are of TFF's worker, which another test of this process may have started.
+    assert (out, [line for line in err.splitlines() if "fork_posix" not in line]) == ("", [])
 
 
 def assert_all_listen_on_loopback():
