@@ -114,7 +114,7 @@ class World:
             self._cohort_fn(sample_fn, seed),
             num_rounds or self.recipe.num_rounds,
             initial_weights=self.start,
-            progress=False,
+            callbacks=[],
         ).weights
 
     def accuracy(self, weights: Weights) -> float:

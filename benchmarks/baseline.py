@@ -25,7 +25,7 @@ def run_baseline(dataset: datasets.Dataset) -> list[dict]:
         learning.build_fed_avg(model),
         preprocessing.build_cohort_fn(dataset.train, sampling.fixed(first_five)),
         num_rounds=10,
-        progress=False,
+        callbacks=[],
     )
     answers = evaluation.predict(run.weights, dataset.test)
     groups = {"the five": answers[answers.client_id.isin(first_five)], "everyone": answers}

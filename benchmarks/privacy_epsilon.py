@@ -99,7 +99,7 @@ def run(world: World, target: float, clip: float, seed: int) -> dict[str, float]
     with world.compile(plan, seed) as runner:
         runner = hide_canaries(runner, plan, included, seed) if is_noised else runner
         trained = run_rounds(
-            runner, cohort_fn, plan.num_rounds, initial_weights=start, progress=False
+            runner, cohort_fn, plan.num_rounds, initial_weights=start, callbacks=[]
         )
     found = {
         "target_epsilon": target,

@@ -63,7 +63,7 @@ class Checkpoints:
         for path in saved[:-_KEEP]:
             shutil.rmtree(path, ignore_errors=True)  # refuses a symbolic link
 
-    def save(self, round_num: int, state, record: dict[str, Any]) -> None:
+    def save(self, round_num: int, state: Any, record: dict[str, Any]) -> None:
         """Saves the state after a round, and the round's record."""
         with resolve_target(self._folder / _RECORDS).open("a") as file:
             file.write(json.dumps(record) + "\n")
@@ -71,7 +71,7 @@ class Checkpoints:
             _run(self._manager.save(state, round_num))
         self._remove_old()
 
-    def load_latest(self, example_state) -> tuple[int, Any, list[dict[str, Any]]]:
+    def load_latest(self, example_state: Any) -> tuple[int, Any, list[dict[str, Any]]]:
         """Finds where to go on.
 
         Args:
@@ -146,7 +146,7 @@ def _set_aside(path: Path, error: Exception) -> None:
     )
 
 
-def _check_same_structure(state, example_state, path: Path) -> None:
+def _check_same_structure(state: Any, example_state: Any, path: Path) -> None:
     found = [np.shape(leaf) for leaf in tf.nest.flatten(state)]
     expected = [np.shape(leaf) for leaf in tf.nest.flatten(example_state)]
     if found != expected:

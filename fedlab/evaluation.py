@@ -1,6 +1,7 @@
 """How good a model is: over all clients, client by client, and for whom it is not."""
 
 from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,12 +17,17 @@ from fedlab.learning import TffModel, build_evaluation
 from fedlab.models import CreateFn, assign_weights, create_cnn
 from fedlab.statistics import count_worst
 
-Weights = tff.learning.models.ModelWeights
+ClientData: TypeAlias = tff.simulation.datasets.ClientData
+Weights: TypeAlias = tff.learning.models.ModelWeights
 
 
 def build_evaluate_fn(
-    model: TffModel, client_data, client_ids: Iterable[str] | None = None, *, prefix: str = "eval_"
-) -> Callable[[Weights], dict[str, float]]:
+    model: TffModel,
+    client_data: ClientData,
+    client_ids: Iterable[str] | None = None,
+    *,
+    prefix: str = "eval_",
+) -> Callable[[int, Weights], dict[str, float]]:
     """Builds federated evaluation on some clients' data.
 
     Every client measures the model where its data lies; only sums of metrics reach the server.
@@ -34,15 +40,16 @@ def build_evaluate_fn(
         prefix: Put before the names of the metrics.
 
     Returns:
-        A function from model weights to `{prefix + "loss", prefix + "accuracy"}`: cross-entropy in
-        nats, share of right answers in [0, 1].
+        A function from a round number, which changes nothing, and model weights to
+        `{prefix + "loss": ..., prefix + "accuracy": ...}`: the cross-entropy in nats, and the share
+        of right answers in [0, 1]. `run_rounds` takes it as its `evaluate_fn`.
     """
     client_ids = _check_client_ids(client_data, client_ids)
     cohort = dict(Cohort(client_data, client_ids, Preprocessing(batch_size=128), round_num=0))
     runner = runtime.compile(build_evaluation(model))
     initial = runner.initialize()
 
-    def evaluate_fn(weights: Weights) -> dict[str, float]:
+    def evaluate_fn(round_num: int, weights: Weights) -> dict[str, float]:
         state = runner.set_model_weights(initial, weights)
         metrics = runner.next(state, cohort).metrics["client_work"]["eval"]
         current = metrics["current_round_metrics"]
@@ -53,7 +60,7 @@ def build_evaluate_fn(
 
 def predict(
     weights: Weights,
-    client_data,
+    client_data: ClientData,
     client_ids: Iterable[str] | None = None,
     *,
     create_fn: CreateFn = create_cnn,
@@ -160,7 +167,7 @@ def fairness(client_accuracies: Iterable[float], *, worst_fraction: float = 0.1)
     )
 
 
-def _check_client_ids(client_data, client_ids: Iterable[str] | None) -> list[str]:
+def _check_client_ids(client_data: ClientData, client_ids: Iterable[str] | None) -> list[str]:
     client_ids = list(client_data.client_ids if client_ids is None else client_ids)
     if not client_ids:
         raise ValueError("client_ids must name at least one client to evaluate on. Found none.")

@@ -40,11 +40,34 @@ def process():
 def train(process):
     from helpers import tiny
 
-    from fedlab.training import run_rounds
+    from fedlab import training
 
-    def run(num_rounds=tiny.NUM_ROUNDS, *, cohort_fn=tiny.COHORT_FN, process=process, **options):
-        options = {"progress": False, "evaluate_fn": tiny.evaluate} | options
-        return run_rounds(process, cohort_fn, num_rounds, **options)
+    callback_of = {
+        "csv_path": training.CsvLog,
+        "checkpoint_dir": training.Checkpoint,
+        "tensorboard_dir": training.TensorBoardLog,
+    }
+
+    def run(
+        num_rounds=tiny.NUM_ROUNDS,
+        *,
+        cohort_fn=tiny.COHORT_FN,
+        process=process,
+        evaluate_fn=tiny.evaluate,
+        evaluate_every=1,
+        initial_weights=None,
+        callbacks=(),
+        **places,
+    ):
+        """Trains a small model; each place becomes the callback that writes there."""
+        callbacks = [
+            training.Evaluate(evaluate_fn, evaluate_every),
+            *callbacks,
+            *(callback_of[name](place) for name, place in places.items()),
+        ]
+        return training.run_rounds(
+            process, cohort_fn, num_rounds, initial_weights=initial_weights, callbacks=callbacks
+        )
 
     return run
 

@@ -44,16 +44,16 @@ def test_every_example_is_answered_once(predictions):
 def test_federated_evaluation_is_the_share_of_right_answers(model, weights, client_ids):
     evaluate_fn = evaluation.build_evaluate_fn(model, DATA, client_ids)
     predictions = evaluation.predict(weights, DATA, client_ids, create_fn=tiny.create_model)
-    found = evaluate_fn(weights)
+    found = evaluate_fn(1, weights)
     assert set(found) == {"eval_loss", "eval_accuracy"}
     assert found["eval_accuracy"] == pytest.approx(evaluation.accuracy(predictions), abs=1e-6)
     assert found["eval_loss"] == pytest.approx(predictions.loss.mean(), rel=1e-5)
-    assert evaluate_fn(weights) == found  # nothing is carried over from call to call
+    assert evaluate_fn(1, weights) == found  # nothing is carried over from call to call
 
 
 def test_the_prefix_keeps_two_evaluations_apart(model, weights):
     evaluate_fn = evaluation.build_evaluate_fn(model, DATA, ["c1"], prefix="unseen_")
-    assert set(evaluate_fn(weights)) == {"unseen_loss", "unseen_accuracy"}
+    assert set(evaluate_fn(1, weights)) == {"unseen_loss", "unseen_accuracy"}
 
 
 def test_the_article_s_cnn_evaluates_in_both_forms_to_the_same():
@@ -61,7 +61,7 @@ def test_the_article_s_cnn_evaluates_in_both_forms_to_the_same():
     with runtime.compile(build_fed_avg(models.build_model_fn())) as runner:
         weights = runner.get_model_weights(runner.initialize())
     found = [
-        evaluation.build_evaluate_fn(model, data)(weights)
+        evaluation.build_evaluate_fn(model, data)(1, weights)
         for model in (models.build_model_fn(), models.build_functional_model())
     ]
     assert found[0] == pytest.approx(found[1], rel=1e-5)

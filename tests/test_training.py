@@ -15,7 +15,14 @@ from fedlab import models, runtime
 from fedlab.data import sampling
 from fedlab.data.preprocessing import build_cohort_fn
 from fedlab.learning import build_evaluation
-from fedlab.training import weights_bytes
+from fedlab.training import (
+    Callback,
+    Checkpoint,
+    CsvLog,
+    DivergedError,
+    EarlyStopping,
+    weights_bytes,
+)
 
 # Records
 
@@ -63,7 +70,7 @@ def test_evaluates_every_nth_round_and_after_the_last(train, every, evaluated):
 
 def test_evaluation_sees_the_new_weights(train):
     seen = []
-    run = train(1, evaluate_fn=lambda weights: seen.append(weights) or {})
+    run = train(1, evaluate_fn=lambda round_num, weights: seen.append(weights) or {})
     assert tiny.same_bits(seen[0], run.weights)
 
 
@@ -78,7 +85,7 @@ def test_starts_from_the_weights_given(train, unbroken):
     [
         ({"num_rounds": 0}, "num_rounds must be at least 1. Found 0."),
         ({"num_rounds": -3}, "num_rounds must be at least 1. Found -3."),
-        ({"evaluate_every": 0}, "evaluate_every must be at least 1. Found 0."),
+        ({"evaluate_every": 0}, "every must be at least 1. Found 0."),
     ],
 )
 def test_bad_numbers_are_named_and_nothing_is_written(train, tmp_path, options, message):
@@ -129,6 +136,79 @@ def test_a_kill_while_the_csv_is_written_leaves_the_old_one(train, tmp_path, mon
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"run.csv": before}
 
 
+def test_a_row_is_appended_a_round(train, tmp_path):
+    path, sizes = tmp_path / "run.csv", []
+
+    class NoteSize(Callback):
+        def on_round_end(self, run):
+            sizes.append(path.stat().st_size)
+
+    train(4, callbacks=[CsvLog(path), NoteSize()])
+    rows = np.diff(sizes)
+    assert (rows > 0).all() and rows.max() < sizes[0]
+
+
+# Callbacks
+
+
+def test_callbacks_are_called_in_order_and_ended_whatever_happens(train):
+    calls = []
+
+    class Note(Callback):
+        def __init__(self, name):
+            self.name = name
+
+        def on_start(self, run):
+            calls.append((self.name, "start", run.round_num))
+
+        def on_round_end(self, run):
+            calls.append((self.name, "round", run.record["eval_norm"] > 0))
+            if run.round_num == 2:
+                raise RuntimeError("full")
+
+        def on_end(self, run):
+            calls.append((self.name, "end", run.round_num))
+
+    with pytest.raises(RuntimeError, match="full"):
+        train(callbacks=[Note("a"), Note("b")])
+    rounds = [("a", "round", True), ("b", "round", True), ("a", "round", True)]
+    starts = [("a", "start", 0), ("b", "start", 0)]
+    assert calls == [*starts, *rounds, ("b", "end", 1), ("a", "end", 1)]
+
+
+@pytest.mark.parametrize(
+    "options, num_rounds",
+    [({"target": 0.3}, 3), ({"target": 9}, 6), ({"patience": 2}, 5), ({"patience": 9}, 6)],
+)
+def test_stops_early_at_a_target_or_when_nothing_improves(train, options, num_rounds):
+    values = {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.3, 5: 0.2, 6: 0.1}
+    stop = EarlyStopping("eval_accuracy", **options)
+    run = train(
+        evaluate_fn=lambda round_num, weights: {"eval_accuracy": values[round_num]},
+        callbacks=[stop],
+    )
+    assert len(run.records) == num_rounds
+
+
+def test_a_resumed_run_stops_where_the_unbroken_one_does(train, tmp_path):
+    def evaluate_fn(round_num, weights):
+        return {"eval_accuracy": 1 / round_num}
+
+    def run(num_rounds, *callbacks):
+        stop = EarlyStopping("eval_accuracy", patience=3)
+        return train(num_rounds, evaluate_fn=evaluate_fn, callbacks=[*callbacks, stop])
+
+    run(3, Checkpoint(tmp_path))
+    assert len(run(6, Checkpoint(tmp_path)).records) == len(run(6).records) == 4
+
+
+def test_an_early_stop_that_cannot_come_is_refused():
+    with pytest.raises(ValueError, match="a target or a patience"):
+        EarlyStopping("eval_accuracy")
+    with pytest.raises(ValueError, match="patience must be at least 1. Found 0"):
+        EarlyStopping("eval_accuracy", patience=0)
+
+
 # Where it cannot go on
 
 
@@ -144,7 +224,7 @@ def test_a_round_of_empty_clients_is_told(train):
             client_id: batches.take(0) for client_id, batches in tiny.COHORT_FN(round_num).items()
         }
 
-    with pytest.raises(ValueError, match="Round 1 .* none has an example"):
+    with pytest.raises(DivergedError, match="Round 1 .* none has an example"):
         train(1, cohort_fn=cohort_fn)
 
 
@@ -160,10 +240,11 @@ def test_the_progress_bar_is_all_that_a_run_prints(tmp_path):
         f"""
         import fedlab  # before TensorFlow, as everywhere in the course
         from helpers import tiny
-        from fedlab.training import run_rounds
+        from fedlab.training import Checkpoint, ProgressBar, TensorBoardLog, run_rounds
+        places = Checkpoint({str(tmp_path / "run")!r}), TensorBoardLog({str(tmp_path / "log")!r})
         run_rounds(
             tiny.build_process(), tiny.COHORT_FN, 3, evaluate_fn=tiny.evaluate,
-            checkpoint_dir={str(tmp_path / "run")!r}, tensorboard_dir={str(tmp_path / "log")!r},
+            callbacks=[*places, ProgressBar()],
         )
         """,
         stdout=subprocess.PIPE,
@@ -186,7 +267,7 @@ def test_the_progress_bar_is_all_that_a_run_prints(tmp_path):
 def test_tff_s_own_runtime_says_when_every_client_was_left_out(train):
     # It leaves out clients with a non-finite update, and calls a round without any a loss of 0.
     wild = runtime.compile(tiny.build_process(client_learning_rate=1e38), "tff")
-    with pytest.raises(ValueError, match=r"Round \d diverged: .* Lower the learning rate"):
+    with pytest.raises(DivergedError, match=r"Round \d diverged: .* Lower the learning rate"):
         train(9, process=wild)
 
 

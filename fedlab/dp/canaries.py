@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_federated as tff
 
 from fedlab.data.client_data import Examples, MemoryClientData, client_arrays
 from fedlab.data.sampling import check_seed
-from fedlab.runtime.runner import Runner
+from fedlab.runtime.runner import Cohort, Runner
 
 _COINS, _SAMPLING, _DIRECTIONS, _PICTURES, _NOISE = range(5)  # independent streams of one seed
 
@@ -88,6 +89,18 @@ def _draw_canary(rng: np.random.Generator, num_examples: int) -> Examples:
 # nobody else takes (Andrew et al. 2024).
 
 
+class CanaryState(NamedTuple):
+    """A state of `CanaryRunner`. It counts the rounds, so that a resumed run draws the same canaries.
+
+    Attributes:
+        process_state: The state of the process that is executed.
+        num_rounds: int32 (), the rounds so far.
+    """
+
+    process_state: Any
+    num_rounds: np.int32
+
+
 class CanaryRunner(Runner):
     """Runs a process, and adds in every round what canary clients would have added.
 
@@ -121,34 +134,55 @@ class CanaryRunner(Runner):
         self._runner = runner
         self._included = np.asarray(included, bool)
         self._norm, self._probability, self._seed = norm, sampling_probability, seed
-        self._round_num = 0
 
-    def initialize(self):
-        """Returns the state before the first round; the rounds are counted from here."""
-        self._round_num = 0
-        return self._runner.initialize()
+    def initialize(self) -> CanaryState:
+        """Returns the state before the first round."""
+        return CanaryState(self._runner.initialize(), np.int32(0))
 
-    def next(self, state, cohort):
-        """Runs one round, canaries included; see `Runner.next`."""
-        output = self._runner.next(state, cohort)
+    def next(
+        self, state: CanaryState, cohort: Cohort
+    ) -> tff.learning.templates.LearningProcessOutput:
+        """Runs one round, and adds the canaries' parts to the new weights.
+
+        Args:
+            state: The state from `initialize` or an earlier round.
+            cohort: As of `Runner.next`.
+        """
+        output = self._runner.next(state.process_state, cohort)
         self.dropped = self._runner.dropped
-        self._round_num += 1
-        weights = self.get_model_weights(output.state)
+        round_num = state.num_rounds + 1
+        weights = self._runner.get_model_weights(output.state)
         shapes = [np.shape(one) for one in weights.trainable]
-        rng = _rng(self._seed, _SAMPLING, self._round_num)
+        rng = _rng(self._seed, _SAMPLING, round_num)
         drawn = self._included & (rng.random(len(self._included)) < self._probability)
         trainable = [np.array(one) for one in weights.trainable]
         for canary in np.flatnonzero(drawn):
             for total, part in zip(trainable, _direction(canary, shapes, self._seed), strict=True):
                 total += np.float32(self._norm) * part
         new = tff.learning.models.ModelWeights(trainable, weights.non_trainable)
-        return tff.learning.templates.LearningProcessOutput(
-            self.set_model_weights(output.state, new), output.metrics
-        )
+        new_state = CanaryState(self._runner.set_model_weights(output.state, new), round_num)
+        return tff.learning.templates.LearningProcessOutput(new_state, output.metrics)
 
     def call(self, computation, *args):
-        """Executes one of the process's computations without clients."""
+        """Executes one of the process's computations without clients.
+
+        Args:
+            computation: The computation.
+            *args: Its arguments; of a `CanaryState` it gets the process's own state.
+        """
+        args = [arg.process_state if isinstance(arg, CanaryState) else arg for arg in args]
         return self._runner.call(computation, *args)
+
+    def set_model_weights(
+        self, state: CanaryState, weights: tff.learning.models.ModelWeights
+    ) -> CanaryState:
+        """Returns the state with other model weights in it, at the same round.
+
+        Args:
+            state: A state of this runner.
+            weights: The new weights.
+        """
+        return state._replace(process_state=super().set_model_weights(state, weights))
 
 
 def direction_scores(change: Iterable[np.ndarray], num_canaries: int, *, seed: int) -> np.ndarray:

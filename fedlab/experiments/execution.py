@@ -18,26 +18,13 @@ from fedlab.experiments.central_training import CreateFn, Network, Weights, buil
 from fedlab.experiments.config import RunConfig
 from fedlab.experiments.datasets import Dataset, deal, pool
 from fedlab.experiments.processes import compile_rounds
-from fedlab.runtime import ClientError
-from fedlab.training import run_rounds
+from fedlab.training import Callback, DivergedError, EarlyStopping, Evaluate, run_rounds
 
 # Raise it by one with every change that gives other numbers: old study folders are then refused.
 RESULTS_VERSION = 1
 NUM_FIRST = 5  # the article's clients
 TARGET_ACCURACY = 0.9  # where the configuration names no other
 ProgressFn = Callable[[float], None]
-
-
-class _Reached(Exception):
-    """The run has reached the accuracy at which it is to end."""
-
-
-class _Diverged(Exception):
-    """The model is of no use any more: its weights or its loss are not finite."""
-
-    def __init__(self, round_num: int):
-        super().__init__(f"Diverged in round {round_num}.")
-        self.round_num = round_num
 
 
 def run(
@@ -72,18 +59,17 @@ def run(
     """
     sampling.check_seed(seed)
     network = build_network(create_fn or _create_fn(config))
-    watch = _Watch(config, dataset, network, progress_fn or (lambda share: None))
+    curve = _Curve(config, dataset, network, progress_fn or (lambda share: None))
     weights = _start(config, dataset, network, seed)
     diverged = None
     try:
-        watch(weights)
-        train = _train_centrally if config.algorithm == "central" else _train_federated
-        train(config, dataset, network, weights, seed, watch)
-    except _Reached:
-        pass
-    except _Diverged as error:
+        curve.evaluate(0, weights)
+        if not curve.is_at_target():
+            train = _train_centrally if config.algorithm == "central" else _train_federated
+            train(config, dataset, network, weights, seed, curve)
+    except DivergedError as error:
         diverged = error.round_num
-    return watch.to_frame(diverged)
+    return curve.to_frame(diverged)
 
 
 def summarize(records: pd.DataFrame, target: float = TARGET_ACCURACY) -> dict[str, Any]:
@@ -126,8 +112,8 @@ def estimate_cost(config: RunConfig, dataset: Dataset) -> float:
     return passes * (2.0 if config.model == "deeper_cnn" else 1.0)
 
 
-class _Watch:
-    """Looks at the model after every `evaluate_every` rounds: what `run_rounds` evaluates with."""
+class _Curve:
+    """Measures the model on everyone's test digits, round by round."""
 
     def __init__(
         self, config: RunConfig, dataset: Dataset, network: Network, progress_fn: ProgressFn
@@ -139,16 +125,12 @@ class _Watch:
         self._rows: list[dict[str, float]] = []
         self._start = time.perf_counter()
 
-    def is_due(self, round_num: int) -> bool:
-        """Whether the model of this round is to be evaluated."""
-        return round_num % self._config.evaluate_every == 0 or round_num == self._config.num_rounds
-
-    def __call__(self, weights: Weights) -> dict[str, float]:
-        round_num = min(len(self._rows) * self._config.evaluate_every, self._config.num_rounds)
+    def evaluate(self, round_num: int, weights: Weights) -> dict[str, float]:
+        """Adds a row, and returns it; a model whose loss is not finite raises a `DivergedError`."""
         examples = self._dataset.pooled_test
         answers = self._network.answer(weights, examples)
         if not np.isfinite(answers.loss).all():
-            raise _Diverged(round_num)
+            raise DivergedError(round_num, "the loss on the test digits is not finite")
         self._answers = answers
         right = answers.prediction == examples.labels
         is_first = np.isin(self._dataset.test_owners, self._dataset.test.client_ids[:NUM_FIRST])
@@ -161,9 +143,12 @@ class _Watch:
         }
         self._rows.append(row)
         self._progress_fn(round_num / self._config.num_rounds)
-        if self._config.stop_at_accuracy and row["eval_accuracy"] >= self._config.stop_at_accuracy:
-            raise _Reached
-        return {}
+        return {"eval_accuracy": row["eval_accuracy"]}
+
+    def is_at_target(self) -> bool:
+        """Returns whether the last model has the accuracy at which the run is to end."""
+        target = self._config.stop_at_accuracy
+        return target is not None and self._rows[-1]["eval_accuracy"] >= target
 
     def to_frame(self, diverged_in_round: int | None) -> pd.DataFrame:
         """Returns the table of `run`."""
@@ -226,7 +211,7 @@ def _train_centrally(
     network: Network,
     weights: Weights,
     seed: int,
-    watch: _Watch,
+    curve: _Curve,
 ) -> None:
     """Passes over all training digits."""
     examples = pool(dataset.participants(config), config.max_examples)
@@ -235,11 +220,14 @@ def _train_centrally(
     decay = config.client_rate_decay or 1.0
     rates = [config.client_learning_rate * decay**k for k in range(config.num_rounds)]
     fitted = network.fit(weights, epochs, rates, config.client_optimizer)
+    evaluate = Evaluate(curve.evaluate, config.evaluate_every)
     for epoch, weights in enumerate(fitted, start=1):
         if not central_training.is_finite(weights):
-            raise _Diverged(epoch)
-        if watch.is_due(epoch):
-            watch(weights)
+            raise DivergedError(epoch, "the weights are not finite")
+        if evaluate.is_due(epoch, config.num_rounds):
+            curve.evaluate(epoch, weights)
+            if curve.is_at_target():
+                return
 
 
 def _train_federated(
@@ -248,32 +236,22 @@ def _train_federated(
     network: Network,
     weights: Weights,
     seed: int,
-    watch: _Watch,
+    curve: _Curve,
 ) -> None:
     """Runs the rounds."""
     train = deal(config, dataset.participants(config), seed)
     preprocessing = _preprocessing(config, seed, num_epochs=config.num_epochs)
     cohort_fn = build_cohort_fn(train, _sample_fn(config, train.client_ids, seed), preprocessing)
-    begun: list[int] = []
-
-    def noted_cohort_fn(round_num: int):
-        begun.append(round_num)
-        return cohort_fn(round_num)
-
-    try:
-        run_rounds(
-            compile_rounds(config, network.create_fn),
-            noted_cohort_fn,
-            config.num_rounds,
-            evaluate_fn=watch,
-            evaluate_every=config.evaluate_every,
-            initial_weights=weights,
-            progress=False,
-        )
-    except ClientError as error:
-        if "not finite" not in error.reason:
-            raise
-        raise _Diverged(begun[-1]) from error
+    callbacks: list[Callback] = [Evaluate(curve.evaluate, config.evaluate_every)]
+    if config.stop_at_accuracy is not None:
+        callbacks.append(EarlyStopping("eval_accuracy", target=config.stop_at_accuracy))
+    run_rounds(
+        compile_rounds(config, network.create_fn),
+        cohort_fn,
+        config.num_rounds,
+        initial_weights=weights,
+        callbacks=callbacks,
+    )
 
 
 def _sample_fn(config: RunConfig, client_ids: Sequence[str], seed: int) -> sampling.SampleFn:

@@ -9,6 +9,7 @@ from helpers import tiny
 from fedlab import runtime
 from fedlab.data.client_data import Examples, MemoryClientData
 from fedlab.dp import audit, canaries
+from fedlab.training import Checkpoint, run_rounds
 
 DATA = tiny.create_data(6, 4, 5)
 
@@ -106,6 +107,18 @@ def test_canaries_are_sampled_like_everybody():
     times = canaries.direction_scores(change, 200, seed=7)
     # Binomial(10, 0.3) each: mean 3, and 200 of them.
     assert abs(times.mean() - 3) < 5 * np.sqrt(10 * 0.3 * 0.7 / 200) + 0.1
+
+
+def test_a_resumed_run_is_the_run_that_was_never_interrupted(tmp_path):
+    options = {"norm": 3.0, "sampling_probability": 0.5, "seed": 7}
+
+    def train(num_rounds, *callbacks):
+        with runtime.compile(build_process(0.1)) as inner:
+            runner = canaries.CanaryRunner(inner, np.ones(9, bool), **options)
+            return run_rounds(runner, tiny.COHORT_FN, num_rounds, callbacks=callbacks)
+
+    train(2, Checkpoint(tmp_path))
+    assert tiny.same_bits(train(4, Checkpoint(tmp_path)).weights, train(4).weights)
 
 
 def test_a_run_without_noise_is_caught():

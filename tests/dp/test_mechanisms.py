@@ -30,7 +30,7 @@ from fedlab.data import sampling
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
 from fedlab.dp import accounting, mechanisms
 from fedlab.dp.mechanisms import PrivacyPlan
-from fedlab.training import run_rounds
+from fedlab.training import Checkpoint, CsvLog, run_rounds
 
 PLAN = PrivacyPlan(
     population=6, expected_num_clients=2, num_rounds=5, noise_multiplier=NOISE, clip=CLIP
@@ -109,10 +109,10 @@ def test_two_plans_draw_different_cohorts_unless_told():
 
 @pytest.fixture(scope="module")
 def train():
-    def train(num_rounds=5, **options):
+    def train(num_rounds=5, *callbacks):
         sample_fn = PLAN.sample_fn(tiny.DATA.client_ids, insecure_seed=EMPTY_SEED)
         cohort_fn = build_cohort_fn(tiny.DATA, sample_fn, Preprocessing(batch_size=5))
-        return run_rounds(runner, cohort_fn, num_rounds, progress=False, **options)
+        return run_rounds(runner, cohort_fn, num_rounds, callbacks=callbacks)
 
     aggregator = PLAN.build_aggregator(insecure_seed=1)
     runner = runtime.compile(tiny.build_process(weighted=False, aggregator=aggregator))
@@ -134,8 +134,8 @@ def test_a_round_of_nobody_adds_the_noise_and_no_metrics(train):
 
 
 def test_a_resumed_run_is_the_run_that_was_never_interrupted(train, tmp_path):
-    train(3, checkpoint_dir=tmp_path)
-    resumed = train(5, checkpoint_dir=tmp_path, csv_path=tmp_path / "run.csv")
+    train(3, Checkpoint(tmp_path))
+    resumed = train(5, Checkpoint(tmp_path), CsvLog(tmp_path / "run.csv"))
     assert tiny.same_bits(resumed.weights, train().weights)
 
 
@@ -143,7 +143,7 @@ def test_a_mean_of_nobody_is_told():
     with pytest.raises(
         ValueError, match="at least one client, for this process divides by .* Found none"
     ):
-        run_rounds(tiny.build_process(), lambda round_num: {}, 1, progress=False)
+        run_rounds(tiny.build_process(), lambda round_num: {}, 1, callbacks=[])
 
 
 def test_a_secure_sum_of_nobody_is_refused():

@@ -46,7 +46,7 @@ def test_a_run_is_run_rounds_with_the_seed_s_weights(records):
         3,
         evaluate_fn=evaluation.build_evaluate_fn(model, studies.TEST),
         initial_weights=central_training.Network(create_model).initial_weights(0),
-        progress=False,
+        callbacks=[],
     )
     for name in ("eval_loss", "eval_accuracy"):
         expected = [record[name] for record in trained.records]
@@ -69,7 +69,7 @@ def test_the_pooled_test_gives_what_federated_evaluation_gives():
     weights = network.initial_weights(3)
     answers = network.answer(weights, dataset.pooled_test)
     model = build_functional_model(create_model)
-    found = evaluation.build_evaluate_fn(model, dataset.test)(weights)
+    found = evaluation.build_evaluate_fn(model, dataset.test)(0, weights)
     right = answers.prediction == dataset.pooled_test.labels
     assert right.mean() == pytest.approx(found["eval_accuracy"], abs=1e-6)
     assert answers.loss.mean() == pytest.approx(found["eval_loss"], abs=1e-6)
@@ -210,6 +210,11 @@ def test_a_run_ends_at_its_target(algorithm):
     found = summarize(short, target)
     assert (found["rounds_to_target"], found["num_rounds_done"]) == (first, first)
     assert summarize(long, 1.0)["rounds_to_target"] is None or target == 1.0
+
+
+def test_a_server_that_diverges_is_a_result_too():
+    found = run(change(server_learning_rate=3e38, client_learning_rate=50.0))
+    assert found.iloc[-1].diverged_in_round == found.iloc[-1].round_num + 1
 
 
 @pytest.mark.parametrize("algorithm", ["fed_avg", "central"])

@@ -144,7 +144,7 @@ def build_process(**options):
     return build_fed_avg(build_functional_model(create_model), **options)
 
 
-def evaluate(weights):
+def evaluate(round_num, weights):
     return {"eval_norm": np.linalg.norm(weights.trainable[0])}  # float32, as NumPy has it
 
 

@@ -1,0 +1,113 @@
+"""A training run: while it goes on, what it leaves, and how it may end early."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import pandas as pd
+import tensorflow_federated as tff
+
+from fedlab import runtime
+
+Record = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingRun:
+    """What a run leaves.
+
+    Attributes:
+        state: The process's state after the last round.
+        weights: The model's weights in it.
+        records: One flat record per round: round_num, num_clients, num_dropped (of them left out,
+            see `runtime.compile`), num_examples, loss and accuracy (measured by the clients WHILE
+            they train; NaN in a round without clients), seconds, bytes_down, bytes_up (the uncompressed
+            weights to the cohort, and from those not left out, whatever the process compresses or
+            adds), and what callbacks added, such as an evaluation.
+    """
+
+    state: Any
+    weights: tff.learning.models.ModelWeights
+    records: list[Record]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Returns the records as a table, one row a round."""
+        return pd.DataFrame(self.records)
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """The stop button; in a notebook: `run = sys.last_value.run`.
+
+    Attributes:
+        run: The rounds that were finished.
+    """
+
+    def __init__(self, run: TrainingRun, num_rounds: int):
+        done = run.records[-1]["round_num"] if run.records else 0
+        super().__init__(
+            f"Stopped after {done} of {num_rounds} rounds. They are kept: run = sys.last_value.run"
+        )
+        self.run = run
+
+
+class DivergedError(ArithmeticError):
+    """A client's update, the loss or the model is not finite any more; the last good state is kept.
+
+    Attributes:
+        round_num: The round in which it was seen; 0 for the model before the first round.
+    """
+
+    def __init__(self, round_num: int, reason: str):
+        super().__init__(
+            f"Round {round_num} diverged: {reason}. Lower the learning rate. The last good state is "
+            "that of the round before."
+        )
+        self.round_num = round_num
+
+
+class Run:
+    """A run while it goes on, as callbacks see it.
+
+    Attributes:
+        runner: What executes the process.
+        num_rounds: The run's rounds in all.
+        round_num: The last finished round; 0 before the first.
+        state: The process's state after it.
+        records: The records of the finished rounds.
+        is_stopped: Whether a callback has called `stop`.
+    """
+
+    def __init__(self, runner: runtime.Runner, state: Any, num_rounds: int):
+        self.runner = runner
+        self.num_rounds = num_rounds
+        self.is_stopped = False
+        self.resume(0, state, [])
+
+    def resume(self, round_num: int, state: Any, records: list[Record]) -> None:
+        """Sets the run to go on after a round.
+
+        Args:
+            round_num: The finished round.
+            state: The process's state after it.
+            records: The records of all rounds up to it.
+        """
+        self.round_num, self.state, self.records = round_num, state, records
+        self.__dict__.pop("weights", None)
+
+    @functools.cached_property
+    def weights(self) -> tff.learning.models.ModelWeights:
+        """The model's weights in the state."""
+        return self.runner.get_model_weights(self.state)
+
+    @property
+    def record(self) -> Record:
+        """The record of the last finished round."""
+        return self.records[-1]
+
+    def stop(self) -> None:
+        """Ends the run after this round."""
+        self.is_stopped = True
+
+    def finish(self) -> TrainingRun:
+        """Returns what the run leaves."""
+        return TrainingRun(self.state, self.weights, self.records)
