@@ -8,17 +8,16 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from fedlab import files
-from fedlab.experiments import datasets
+from fedlab import data, files
 from fedlab.experiments.results import check_replaces
 
 ROOT = Path(__file__).resolve().parents[1]
 WRITER_DIGITS = ROOT.parent / "shared/data/writer-digits/emnist_all.sqlite.lzma"
 
 
-def load() -> datasets.Dataset:
+def load() -> data.FederatedDataset:
     """Returns the best data set that is there."""
-    return datasets.load_dataset(str(WRITER_DIGITS) if WRITER_DIGITS.exists() else "digits")
+    return data.load(str(WRITER_DIGITS) if WRITER_DIGITS.exists() else "digits")
 
 
 def create_parser(description: str) -> argparse.ArgumentParser:

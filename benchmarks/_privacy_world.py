@@ -5,13 +5,12 @@ import dataclasses
 import numpy as np
 from _privacy_start import pretrain
 
-from fedlab import runtime, training
+from fedlab import data, runtime, training
 from fedlab.data import sampling
 from fedlab.data.client_data import Examples, MemoryClientData
 from fedlab.data.preprocessing import Cohort, CohortFn, Preprocessing, build_cohort_fn
-from fedlab.experiments import central_training, datasets
+from fedlab.experiments import central_training
 from fedlab.experiments.central_training import Weights
-from fedlab.experiments.config import RunConfig
 from fedlab.models import create_small_cnn
 
 
@@ -78,8 +77,8 @@ class World:
     """
 
     def __init__(self, argument: str, recipe: Recipe):
-        dataset = datasets.load_dataset(argument)
-        participants = dataset.participants(RunConfig(pretrained=True))
+        dataset = data.load(argument)
+        participants = dataset.participants(pretrained=True)
         self.recipe = recipe
         self.name = dataset.name
         self.digests = {dataset.name: dataset.sha256}
@@ -90,7 +89,7 @@ class World:
         self.members = sorted(rng.choice(self.writers, len(self.writers) // 2, replace=False))
         self.start = pretrain(dataset.public_examples, recipe.seed)
         self._test = dataset.pooled_test
-        self._train_pool = datasets.pool(self.train)
+        self._train_pool = data.pool(self.train)
 
     @property
     def expected_num_clients(self) -> float:

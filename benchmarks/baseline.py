@@ -9,15 +9,14 @@ import os
 import pandas as pd
 from _common import ROOT, WRITER_DIGITS, choose_path, create_parser
 
-from fedlab import evaluation, learning, models, training
+from fedlab import data, evaluation, learning, models, training
 from fedlab.data import preprocessing, sampling
-from fedlab.experiments import datasets
 from fedlab.experiments.results import write_results
 
 SEED = 0
 
 
-def run_baseline(dataset: datasets.Dataset) -> list[dict]:
+def run_baseline(dataset: data.FederatedDataset) -> list[dict]:
     """Trains as the article does and evaluates on its five clients and on all."""
     model = models.build_functional_model()
     first_five = dataset.train.client_ids[:5]
@@ -44,7 +43,7 @@ def run_baseline(dataset: datasets.Dataset) -> list[dict]:
 def main() -> None:
     args = create_parser(__doc__).parse_args()
     names = ["digits", *([str(WRITER_DIGITS)] if WRITER_DIGITS.exists() else [])]
-    loaded = [datasets.load_dataset(name) for name in names]
+    loaded = [data.load(name) for name in names]
     digests = {dataset.name: dataset.sha256 for dataset in loaded}
     path = choose_path("baseline.csv", digests, args.to)
     table = pd.DataFrame(row for dataset in loaded for row in run_baseline(dataset))

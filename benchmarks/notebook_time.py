@@ -13,7 +13,7 @@ import nbformat
 import pandas as pd
 from _common import ROOT, choose_path, create_parser
 
-from fedlab.experiments import datasets
+from fedlab import data
 from fedlab.experiments.results import write_results
 
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser = create_parser(__doc__)
     parser.add_argument("--runs", type=int, default=3)
     args = parser.parse_args()
-    dataset = datasets.load_dataset()  # the one of the lessons
+    dataset = data.load()  # the one of the lessons
     digests = {dataset.name: dataset.sha256}
     target = choose_path("notebook_time.csv", digests, args.to)
     paths = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -23,12 +23,11 @@ import pandas as pd
 from _common import ROOT, WRITER_DIGITS, choose_path, create_parser
 from _privacy_start import pretrain
 
-from fedlab import learning, models, runtime
+from fedlab import data, learning, models, runtime
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
 from fedlab.dp import audit, canaries
 from fedlab.dp.mechanisms import PrivacyPlan
-from fedlab.experiments import central_training, datasets
-from fedlab.experiments.config import RunConfig
+from fedlab.experiments import central_training
 from fedlab.experiments.results import write_results
 from fedlab.runtime import Runner
 from fedlab.training import run_rounds
@@ -48,8 +47,8 @@ class World:
     """A data set, who takes part, and the model that every run starts from."""
 
     def __init__(self, argument: str):
-        self.dataset = datasets.load_dataset(argument)
-        self.train = self.dataset.participants(RunConfig(pretrained=True))
+        self.dataset = data.load(argument)
+        self.train = self.dataset.participants(pretrained=True)
         self.network = central_training.build_network(models.create_small_cnn)
         self.model = models.build_functional_model(models.create_small_cnn)
         self.num_params = models.create_small_cnn().count_params()

@@ -55,7 +55,7 @@ def load_by_tff(train) -> tff.simulation.datasets.ClientData:
         return train
     path = download.unpack_to_cache(WRITER_DIGITS, files.cache_dir(), check_fn=emnist.check_sqlite)
     return tff.simulation.datasets.load_and_parse_sql_client_data(
-        str(path), client_data.ELEMENT_SPEC, "digits_only_train"
+        str(path), client_data.image_element_spec(), "digits_only_train"
     )
 
 

@@ -12,7 +12,7 @@ import tensorflow_federated as tff
 from fedlab import runtime
 from fedlab.data import client_arrays
 from fedlab.data.client_data import check_known
-from fedlab.data.preprocessing import Cohort, Preprocessing
+from fedlab.data.preprocessing import Cohort, Preprocessing, add_channel
 from fedlab.learning import TffModel, build_evaluation
 from fedlab.models import CreateFn, assign_weights, create_cnn
 from fedlab.statistics import count_worst
@@ -79,9 +79,9 @@ def predict(
     model = assign_weights(create_fn(), weights)
     client_ids = _check_client_ids(client_data, client_ids)
     examples = [client_arrays(client_data, client_id) for client_id in client_ids]
-    pixels = np.concatenate([pixels for pixels, _ in examples])[..., np.newaxis]
+    images = add_channel(np.concatenate([pixels for pixels, _ in examples]))
     labels = np.concatenate([labels for _, labels in examples])
-    logits = _logits(model, pixels)
+    logits = _logits(model, images)
     losses = tf.keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     return pd.DataFrame(
         {

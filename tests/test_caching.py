@@ -8,7 +8,7 @@ from helpers import studies, tiny
 from fedlab.caching import cache_while_alive
 from fedlab.data import sampling
 from fedlab.data.preprocessing import build_cohort_fn
-from fedlab.experiments import datasets, execution
+from fedlab.experiments import execution, partitions
 
 
 class Key:
@@ -45,7 +45,7 @@ def test_a_cohort_does_not_keep_the_data_set():
 
 def test_a_deal_does_not_keep_the_data_set():
     config = studies.change(partition="iid")
-    assert is_freed(lambda: tiny.create_data(3, 2), lambda data: datasets.deal(config, data, 0))
+    assert is_freed(lambda: tiny.create_data(3, 2), lambda data: partitions.deal(config, data, 0))
 
 
 def test_a_study_does_not_keep_the_data_set():

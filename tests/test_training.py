@@ -224,7 +224,7 @@ def test_a_round_of_empty_clients_is_told(train):
             client_id: batches.take(0) for client_id, batches in tiny.COHORT_FN(round_num).items()
         }
 
-    with pytest.raises(DivergedError, match="Round 1 .* none has an example"):
+    with pytest.raises(ValueError, match="Round 1 .* no client has an example"):
         train(1, cohort_fn=cohort_fn)
 
 

@@ -1,12 +1,30 @@
-"""Federated data sets: digits by writer, as TFF `ClientData` in Federated EMNIST's convention."""
+"""What a client holds: federated data sets as TFF `ClientData`, cohorts, batches."""
 
-from fedlab.data.client_data import MemoryClientData, client_arrays, from_arrays, split_clients
+from fedlab.data.arrays import from_arrays
+from fedlab.data.client_data import (
+    MemoryClientData,
+    client_arrays,
+    pool,
+    split_clients,
+)
 from fedlab.data.digits import load_digits
 from fedlab.data.emnist import load_emnist, load_sqlite
-from fedlab.data.registry import DATASET_VARIABLE, describe, load, selected
+from fedlab.data.federated_dataset import FederatedDataset
+from fedlab.data.registry import (
+    DATASET_VARIABLE,
+    DatasetEntry,
+    describe,
+    load,
+    names,
+    register,
+    selected,
+    show_name,
+)
 
 __all__ = [
     "DATASET_VARIABLE",
+    "DatasetEntry",
+    "FederatedDataset",
     "MemoryClientData",
     "client_arrays",
     "describe",
@@ -15,6 +33,10 @@ __all__ = [
     "load_digits",
     "load_emnist",
     "load_sqlite",
+    "names",
+    "pool",
+    "register",
     "selected",
+    "show_name",
     "split_clients",
 ]

@@ -5,19 +5,34 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlab import _tensorflow as _tensorflow
 
-IMAGE_SHAPE = (28, 28)
-ELEMENT_SPEC = OrderedDict(
-    label=tf.TensorSpec((), tf.int32), pixels=tf.TensorSpec(IMAGE_SHAPE, tf.float32)
-)
+DIGIT_SHAPE = (28, 28)  # of the images of MNIST and its relatives
+NUM_DIGITS = 10
+
+
+def image_element_spec(image_shape: Sequence[int] = DIGIT_SHAPE) -> OrderedDict[str, tf.TensorSpec]:
+    """Returns the structure of one labelled image, in Federated EMNIST's convention.
+
+    Args:
+        image_shape: (height, width) of grey images, or (height, width, channels).
+    """
+    pixels = tf.TensorSpec(image_shape, tf.float32)
+    return OrderedDict(label=tf.TensorSpec((), tf.int32), pixels=pixels)
 
 
 class Examples(NamedTuple):
-    """One client's examples: pixels float32 (n, 28, 28) in [0, 1], 1.0 = paper; labels int32 (n,)."""
+    """One client's examples.
+
+    Attributes:
+        pixels: float32 (n, height, width) or (n, height, width, channels) in [0, 1]; in Federated
+            EMNIST's convention 1.0 is paper.
+        labels: int32 (n,).
+    """
 
     pixels: np.ndarray
     labels: np.ndarray
@@ -32,15 +47,21 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         client_ids: The clients.
         read_fn: Client id to `Examples`; called at most once per client.
         num_classes: Labels must lie in [0, num_classes).
+        image_shape: Shape of one image, (height, width) or (height, width, channels).
     """
 
     def __init__(
-        self, client_ids: Iterable[str], read_fn: Callable[[str], Examples], num_classes: int = 10
+        self,
+        client_ids: Iterable[str],
+        read_fn: Callable[[str], Examples],
+        num_classes: int = NUM_DIGITS,
+        image_shape: Sequence[int] = DIGIT_SHAPE,
     ):
         self._client_ids = sorted(client_ids)
         self._known = frozenset(self._client_ids)
         self._read_fn = read_fn
         self._num_classes = num_classes
+        self._image_shape = tuple(image_shape)
         self._held: dict[str, Examples] = {}
         if not self._client_ids:
             raise ValueError("The data has no clients. Give at least one.")
@@ -59,8 +80,13 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
 
     @property
     def element_type_structure(self):
-        """`OrderedDict(label: int32 [], pixels: float32 [28, 28])`."""
-        return ELEMENT_SPEC
+        """`OrderedDict(label: int32 [], pixels: float32 image_shape)`."""
+        return image_element_spec(self._image_shape)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of one image, (height, width) or (height, width, channels)."""
+        return self._image_shape
 
     def examples(self, client_id: str) -> Examples:
         """Returns one client's examples as arrays.
@@ -71,7 +97,9 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         check_known([client_id], self._known)
         if client_id not in self._held:
             examples = self._read_fn(client_id)
-            self._held[client_id] = check_examples(client_id, *examples, self._num_classes)
+            self._held[client_id] = check_examples(
+                client_id, *examples, self._num_classes, self._image_shape
+            )
         return self._held[client_id]
 
     def create_tf_dataset_for_client(self, client_id: str) -> tf.data.Dataset:
@@ -109,7 +137,7 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         """Returns the data of some of the clients; what is in memory is shared, not copied."""
         client_ids = list(client_ids)
         check_known(client_ids, self._known)
-        return MemoryClientData(client_ids, self.examples, self._num_classes)
+        return MemoryClientData(client_ids, self.examples, self._num_classes, self._image_shape)
 
 
 def check_known(client_ids: Iterable[str], known: Collection[str]) -> None:
@@ -120,8 +148,21 @@ def check_known(client_ids: Iterable[str], known: Collection[str]) -> None:
         raise ValueError(f"There is no client {unknown!r}. See client_ids for those there are.")
 
 
-def check_examples(client_id: str, pixels, labels, num_classes: int = 10) -> Examples:
+def check_examples(
+    client_id: str,
+    pixels: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    num_classes: int = NUM_DIGITS,
+    image_shape: Sequence[int] = DIGIT_SHAPE,
+) -> Examples:
     """Checks one client's examples and brings them to float32 and int32.
+
+    Args:
+        client_id: The client, for the error.
+        pixels: (n, *image_shape) in [0, 1].
+        labels: Whole numbers (n,) in [0, num_classes).
+        num_classes: Number of labels.
+        image_shape: Shape of one image.
 
     Raises:
         ValueError: No examples, wrong shapes, NaN or out-of-range pixels, labels out of range. The
@@ -130,10 +171,11 @@ def check_examples(client_id: str, pixels, labels, num_classes: int = 10) -> Exa
     pixels, labels = np.asarray(pixels), np.asarray(labels)
     if len(labels) == 0:
         raise ValueError(f"Client {client_id!r} has no examples. Leave it out.")
-    if pixels.shape != (len(labels), *IMAGE_SHAPE):
+    expected = (len(labels), *image_shape)
+    if pixels.shape != expected:
         raise ValueError(
-            f"Client {client_id!r}: pixels must have shape ({len(labels)}, 28, 28), one image per "
-            f"label. Found {pixels.shape}."
+            f"Client {client_id!r}: pixels must have shape {expected}, one image per label. "
+            f"Found {pixels.shape}."
         )
     if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"Client {client_id!r}: labels must be integers. Found {labels.dtype}.")
@@ -155,66 +197,6 @@ def check_examples(client_id: str, pixels, labels, num_classes: int = 10) -> Exa
             f"by 255 if they are bytes. Found {pixels.min():g} to {pixels.max():g}."
         )
     return Examples(pixels, labels.astype(np.int32, copy=False))
-
-
-def from_arrays(
-    pixels,
-    labels,
-    client_ids: Sequence[str],
-    *,
-    test_fraction: float = 0.2,
-    num_classes: int = 10,
-    seed: int = 0,
-) -> tuple[MemoryClientData, MemoryClientData]:
-    """Makes federated data out of arrays: who wrote what.
-
-    Args:
-        pixels: (n, 28, 28), in [0, 1], background 1.0.
-        labels: int (n,).
-        client_ids: str (n,): the writer of each example.
-        test_fraction: Share of every client's examples kept for its test set, in (0, 1); at least
-            one example a client goes to either side.
-        num_classes: Number of labels.
-        seed: Seed of the split.
-
-    Returns:
-        `(train, test)`, with every client in both.
-
-    Raises:
-        ValueError: The lengths differ, a client has fewer than two examples, or an example is bad.
-    """
-    pixels, labels, owners = np.asarray(pixels), np.asarray(labels), np.asarray(client_ids, str)
-    if not len(pixels) == len(labels) == len(owners):
-        raise ValueError(
-            "pixels, labels and client_ids must have one entry per example. "
-            f"Found {len(pixels)}, {len(labels)} and {len(owners)}."
-        )
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction must lie between 0 and 1. Found {test_fraction}.")
-    train, test = {}, {}
-    by_client = np.argsort(owners, kind="stable")  # one sort, not a search for each client
-    names, counts = np.unique(owners, return_counts=True)
-    ends = np.cumsum(counts)
-    for number, client_id in enumerate(names):
-        rows = by_client[ends[number] - counts[number] : ends[number]]
-        if len(rows) < 2:
-            raise ValueError(
-                f"Client {client_id!r} has {len(rows)} example; it needs two, one to train on and "
-                "one to test on. Leave it out."
-            )
-        examples = check_examples(client_id, pixels[rows], labels[rows], num_classes)
-        order = np.random.default_rng([seed, number]).permutation(len(rows))
-        num_test = min(max(1, round(test_fraction * len(rows))), len(rows) - 1)
-        train[str(client_id)] = _take(examples, order[num_test:])
-        test[str(client_id)] = _take(examples, order[:num_test])
-    return (
-        MemoryClientData(train, train.__getitem__, num_classes),
-        MemoryClientData(test, test.__getitem__, num_classes),
-    )
-
-
-def _take(examples: Examples, rows: np.ndarray) -> Examples:
-    return Examples(examples.pixels[rows], examples.labels[rows])
 
 
 def split_clients(
@@ -239,10 +221,30 @@ def split_clients(
 
 
 def client_arrays(client_data, client_id: str) -> Examples:
-    """Returns one client's examples as arrays, from any `ClientData` of EMNIST's element type."""
+    """Returns one client's examples as arrays, from any `ClientData` of EMNIST's element type.
+
+    Args:
+        client_data: A `MemoryClientData`, or TFF's own data with elements of `pixels` and `label`.
+        client_id: One of its clients.
+    """
     if isinstance(client_data, MemoryClientData):
         return client_data.examples(client_id)
     elements = list(client_data.create_tf_dataset_for_client(client_id).as_numpy_iterator())
     pixels = np.array([element["pixels"] for element in elements])
     labels = np.array([element["label"] for element in elements])
-    return check_examples(client_id, pixels, labels, num_classes=62)
+    image_shape = client_data.element_type_structure["pixels"].shape
+    return check_examples(client_id, pixels, labels, num_classes=62, image_shape=image_shape)
+
+
+def pool(client_data: MemoryClientData, max_examples: int | None = None) -> Examples:
+    """Returns the examples of all clients, in the order of the client ids.
+
+    Args:
+        client_data: The clients' examples.
+        max_examples: Take only so many of each client, the first ones. Default: all.
+    """
+    examples = [client_data.examples(client_id) for client_id in client_data.client_ids]
+    return Examples(
+        np.concatenate([each.pixels[:max_examples] for each in examples]),
+        np.concatenate([each.labels[:max_examples] for each in examples]),
+    )

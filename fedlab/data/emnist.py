@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from fedlab import files
 from fedlab.data import download
-from fedlab.data.client_data import Examples, MemoryClientData
+from fedlab.data.client_data import DIGIT_SHAPE, NUM_DIGITS, Examples, MemoryClientData
 
 FILE_NAME = "emnist_all.sqlite"
 URL = "https://storage.googleapis.com/tff-datasets-public/emnist_all.sqlite.lzma"
@@ -20,7 +20,7 @@ URL_VARIABLE = "FEDLAB_EMNIST_URL"
 DIGIT_SPLITS = ("digits_only_train", "digits_only_test")
 ALL_SPLITS = ("all_train", "all_test")
 _FEATURES = {
-    "pixels": tf.io.FixedLenFeature((28, 28), tf.float32),
+    "pixels": tf.io.FixedLenFeature(DIGIT_SHAPE, tf.float32),
     "label": tf.io.FixedLenFeature((), tf.int64),
 }
 
@@ -57,7 +57,7 @@ def load_emnist(
         ConnectionError: The download failed; the message names the ways round.
         ValueError: The file is damaged or is not Federated EMNIST's format.
     """
-    splits, num_classes = (DIGIT_SPLITS, 10) if only_digits else (ALL_SPLITS, 62)
+    splits, num_classes = (DIGIT_SPLITS, NUM_DIGITS) if only_digits else (ALL_SPLITS, 62)
     cache_dir = Path(cache_dir or files.cache_dir())
     if path is None:
         path = cache_dir / FILE_NAME
@@ -79,7 +79,7 @@ def load_sqlite(
     path: str | Path,
     *,
     splits: Sequence[str] = DIGIT_SPLITS,
-    num_classes: int = 10,
+    num_classes: int = NUM_DIGITS,
     cache_dir: str | Path | None = None,
 ) -> tuple[MemoryClientData, ...]:
     """Returns client data from a file in the format of TFF's `SqlClientData`.
@@ -129,7 +129,7 @@ def _read_client(path: Path, split: str, client_id: str) -> Examples:
             (split, client_id),
         ).fetchall()
     if not rows:
-        return Examples(np.empty((0, 28, 28), np.float32), np.empty(0, np.int32))
+        return Examples(np.empty((0, *DIGIT_SHAPE), np.float32), np.empty(0, np.int32))
     try:
         parsed = tf.io.parse_example([proto for (proto,) in rows], _FEATURES)
     except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:

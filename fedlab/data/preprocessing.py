@@ -2,19 +2,35 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from fedlab.caching import cache_while_alive
 from fedlab.data.augmentation import AugmentFn, get_augmentation
+from fedlab.data.client_data import DIGIT_SHAPE
 from fedlab.data.sampling import SampleFn, check_seed
 
 CohortFn = Callable[[int], Mapping[str, tf.data.Dataset]]
 _MORE_THAN_A_CLIENT_HAS = 1 << 30  # as a batch size: all its examples
-# What the models are fed: a batch of images with a channel, and its labels.
-INPUT_SPEC = (tf.TensorSpec((None, 28, 28, 1), tf.float32), tf.TensorSpec((None,), tf.int32))
+
+
+def build_input_spec(image_shape: Sequence[int]) -> tuple[tf.TensorSpec, tf.TensorSpec]:
+    """Returns what the models are fed: a batch of images with channels, and its labels.
+
+    Args:
+        image_shape: Shape of one image, (height, width) of grey ones or (height, width, channels).
+
+    Returns:
+        The specs of images float32 (b, height, width, channels) and labels int32 (b,).
+    """
+    height, width, *channels = image_shape
+    images = tf.TensorSpec((None, height, width, *(channels or [1])), tf.float32)
+    return images, tf.TensorSpec((None,), tf.int32)
+
+
+INPUT_SPEC = build_input_spec(DIGIT_SHAPE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +74,7 @@ class Preprocessing:
                 whoever goes through them again meets the same ones.
 
         Returns:
-            Batches `(images float32 (b, 28, 28, 1), labels int32 (b,))`.
+            Batches `(images float32 (b, height, width, channels), labels int32 (b,))`.
         """
         if tf.executing_eagerly() and 0 < dataset.cardinality() < _MORE_THAN_A_CLIENT_HAS:
             whole = dataset.batch(_MORE_THAN_A_CLIENT_HAS).get_single_element()
@@ -77,18 +93,19 @@ class Preprocessing:
         begins to read it, however few the examples. This one has none, and one graph call makes it.
 
         Args:
-            pixels: float32 (n, 28, 28).
+            pixels: float32 (n, height, width) or (n, height, width, channels).
             labels: int32 (n,).
             *stream: See `apply`.
 
         Returns:
             As `apply`.
         """
-        images = np.asarray(pixels)[: self.max_examples, ..., np.newaxis]
+        images = add_channel(np.asarray(pixels)[: self.max_examples])
         labels = np.asarray(labels)[: self.max_examples]
         seed = _draw_seed(self.seed, *stream) if self._is_random else 0
-        create_fn = _trace(dataclasses.replace(self, max_examples=None, seed=0))
-        return tf.data.experimental.from_variant(create_fn(images, labels, seed), INPUT_SPEC)
+        create_fn = _trace(dataclasses.replace(self, max_examples=None, seed=0), images.shape[1:])
+        input_spec = build_input_spec(images.shape[1:])
+        return tf.data.experimental.from_variant(create_fn(images, labels, seed), input_spec)
 
     @property
     def _is_random(self) -> bool:
@@ -164,9 +181,25 @@ class Cohort(Mapping[str, tf.data.Dataset]):
         return len(self._client_ids)
 
 
+def add_channel(images: np.ndarray) -> np.ndarray:
+    """Returns images with an axis for their channels; grey ones get one channel.
+
+    Args:
+        images: (n, height, width) or (n, height, width, channels).
+    """
+    return images[..., np.newaxis] if images.ndim == 3 else images
+
+
 def to_batch(element: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-    """Gives the images a channel and puts the batch in the order (images, labels)."""
-    return tf.expand_dims(element["pixels"], axis=-1), element["label"]
+    """Gives grey images a channel and puts the batch in the order (images, labels).
+
+    Args:
+        element: A batch of elements: pixels (b, height, width) or (b, height, width, channels), and
+            labels (b,).
+    """
+    pixels = element["pixels"]
+    images = tf.expand_dims(pixels, axis=-1) if pixels.shape.rank == 3 else pixels
+    return images, element["label"]
 
 
 def preprocess(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -193,13 +226,14 @@ def build_cohort_fn(
 
 
 @functools.lru_cache(maxsize=16)
-def _trace(preprocessing: Preprocessing) -> Callable[..., tf.Tensor]:
+def _trace(preprocessing: Preprocessing, image_shape: tuple[int, ...]) -> Callable[..., tf.Tensor]:
     """Returns `_epochs` as one graph, from arrays to a dataset as a variant tensor.
 
     Called from Python, each of a dataset's operations would be paid for again with every client.
     """
+    signature = [*build_input_spec(image_shape), tf.TensorSpec((), tf.int64)]
 
-    @tf.function(input_signature=[*INPUT_SPEC, tf.TensorSpec((), tf.int64)], autograph=False)
+    @tf.function(input_signature=signature, autograph=False)
     def create(images, labels, seed):
         return tf.data.experimental.to_variant(preprocessing._epochs(images, labels, seed))
 

@@ -1,73 +1,191 @@
-"""Loads a data set by name; the variable `FEDLAB_DATASET` switches the whole course."""
+"""The data sets by name; the variable `FEDLAB_DATASET` switches the whole course.
 
+To add a data set, `register` a `DatasetEntry`: lessons, studies, benchmarks and the command line then
+know it by its name.
+"""
+
+import dataclasses
 import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from fedlab.data.client_data import MemoryClientData
+import numpy as np
+
+from fedlab.data.client_data import Examples, MemoryClientData, pool
 from fedlab.data.digits import load_digits
 from fedlab.data.emnist import load_emnist, load_sqlite
+from fedlab.data.federated_dataset import FederatedDataset
 
 DATASET_VARIABLE = "FEDLAB_DATASET"
-_DESCRIPTIONS = {
-    "digits": "digits (real digits of scikit-learn, simulated writers)",
-    "emnist": "Federated EMNIST, digits only (real writers)",
-    "file": "digits by real writers, from the file in FEDLAB_DATASET",
-}
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetEntry:
+    """A data set that can be loaded by its name.
+
+    Attributes:
+        name: What `load` takes and results show.
+        description: What may stand under a result.
+        licence: The licence of the examples.
+        source: Who collected the examples, and where they were published.
+        load_fn: Returns `(train, test)`, every client in both; takes the options of `load`.
+        public_fn: Returns examples that no client holds, to pre-train on. Default: see
+            `FederatedDataset`.
+    """
+
+    name: str
+    description: str
+    licence: str
+    source: str
+    load_fn: Callable[..., tuple[MemoryClientData, ...]]
+    public_fn: Callable[[], Examples] | None = None
+
+
+_ENTRIES: dict[str, DatasetEntry] = {}
+
+
+def register(entry: DatasetEntry) -> None:
+    """Makes a data set known by its name.
+
+    Args:
+        entry: The data set.
+
+    Raises:
+        ValueError: There is a data set of this name, or the name looks like a path.
+    """
+    if entry.name in _ENTRIES:
+        raise ValueError(f"There is a data set {entry.name!r} already. Choose another name.")
+    if not entry.name or _is_path(entry.name):
+        raise ValueError(
+            f"The name of a data set must have no {os.sep!r} and no full stop. Found "
+            f"{entry.name!r}."
+        )
+    _ENTRIES[entry.name] = entry
+
+
+def names() -> list[str]:
+    """Returns the names of the data sets, sorted."""
+    return sorted(_ENTRIES)
 
 
 def selected() -> str:
-    """Returns what `FEDLAB_DATASET` names: "digits" (also when it is not set), "emnist" or "file"."""
+    """Returns the name that `FEDLAB_DATASET` holds, "digits" if it is not set, "file" for a path."""
     value = os.environ.get(DATASET_VARIABLE) or "digits"
-    return value if value in ("digits", "emnist") else "file"
+    return value if value in _ENTRIES else "file"
 
 
 def describe(name: str | None = None) -> str:
     """Returns the data set's name as it may stand under a result.
 
     Args:
-        name: "digits" or "emnist". Default: what `FEDLAB_DATASET` names.
+        name: The name of a data set. Default: what `FEDLAB_DATASET` names.
 
     Raises:
         ValueError: There is no such data set.
     """
     name = name or selected()
-    if name not in _DESCRIPTIONS:
-        raise _unknown(name)
-    return _DESCRIPTIONS[name]
+    if name == "file":
+        return f"digits by real writers, from the file in {DATASET_VARIABLE}"
+    return _get_entry(name).description
 
 
-def load(name: str | None = None, **options) -> tuple[MemoryClientData, MemoryClientData]:
+def load(name: str | os.PathLike[str] | None = None, **options: Any) -> FederatedDataset:
     """Loads a federated data set.
 
     Args:
-        name: "digits" (embedded, the default) or "emnist". `None`: what the variable
-            `FEDLAB_DATASET` names, which may also be the path of a file in Federated EMNIST's
-            format (`.sqlite` or `.sqlite.lzma`).
-        **options: Passed to `load_digits`, `load_emnist` or `load_sqlite`.
+        name: The name of a data set, such as "digits" (embedded) or "emnist", or the path of a file in
+            Federated EMNIST's format (`.sqlite` or `.sqlite.lzma`). Default: what the variable
+            `FEDLAB_DATASET` holds, else "digits".
+        **options: Passed to the data set's own function: `load_digits`, `load_emnist` or
+            `load_sqlite`.
 
     Returns:
-        `(train, test)` as TFF `ClientData`, every client in both, held in memory once read.
+        The `FederatedDataset`, which unpacks into `train, test`: TFF `ClientData`, every client in
+        both, held in memory once read.
 
     Raises:
-        ValueError: There is no such data set.
-        FileNotFoundError: `FEDLAB_DATASET` names a file that is not there.
+        ValueError: There is no such data set, or the file is damaged.
+        FileNotFoundError: There is no such file.
     """
-    loaders = {"digits": load_digits, "emnist": load_emnist}
-    if name is None and selected() == "file":
-        path = os.path.expanduser(os.environ[DATASET_VARIABLE])
-        if not os.path.exists(path):
-            raise FileNotFoundError(
-                f'{DATASET_VARIABLE} must be "digits", "emnist" or the full path of a file. '
-                f"There is no file {os.path.abspath(path)!r}."
-            )
-        return load_sqlite(path, **options)
-    name = name or selected()
-    if name not in loaders:
-        raise _unknown(name)
-    return loaders[name](**options)
-
-
-def _unknown(name: str) -> ValueError:
-    return ValueError(
-        f'There is no data set {name!r}. Choose "digits" or "emnist", or read a file of your own '
-        "with load_sqlite(path)."
+    chosen = os.fspath(name or os.environ.get(DATASET_VARIABLE) or "digits")
+    if _is_path(chosen):
+        return _load_file(chosen, **options)
+    entry = _get_entry(chosen)
+    train, test = entry.load_fn(**options)
+    return FederatedDataset(
+        entry.name,
+        train,
+        test,
+        public_fn=entry.public_fn,
+        description=entry.description,
+        licence=entry.licence,
+        source=entry.source,
     )
+
+
+def show_name(argument: str) -> str:
+    """Returns what results call the data set that `load` loads, without loading it.
+
+    Args:
+        argument: A name or a path, as `load` takes it.
+    """
+    if not _is_path(argument):
+        return _get_entry(argument).name
+    path = Path(argument).expanduser()
+    # The folder says so itself: its file has Federated EMNIST's name, and is not that.
+    return "writer digits" if path.resolve().parent.name == "writer-digits" else path.name
+
+
+def _is_path(name: str) -> bool:
+    return os.sep in name or "." in name
+
+
+def _get_entry(name: str) -> DatasetEntry:
+    if name not in _ENTRIES:
+        choices = ", ".join(f'"{each}"' for each in names())
+        raise ValueError(
+            f"There is no data set {name!r}. Choose one of {choices}, or the path of an .sqlite or "
+            f".sqlite.lzma file, as an argument or in the variable {DATASET_VARIABLE}."
+        )
+    return _ENTRIES[name]
+
+
+def _load_file(path: str, **options: Any) -> FederatedDataset:
+    train, test = load_sqlite(path, **options)
+    return FederatedDataset(
+        show_name(path),
+        train,
+        test,
+        public_fn=_load_public_digits,
+        argument=path,
+        description="digits by real writers, from a file",
+        licence="that of the file",
+        source="the file",
+    )
+
+
+def _load_public_digits() -> Examples:
+    halves = [pool(client_data) for client_data in load_digits()]
+    return Examples(*(np.concatenate(arrays) for arrays in zip(*halves, strict=True)))
+
+
+register(
+    DatasetEntry(
+        name="digits",
+        description="digits (real digits of scikit-learn, simulated writers)",
+        licence="CC BY 4.0",
+        source="E. Alpaydin, C. Kaynak, UCI Machine Learning Repository, 1998, in scikit-learn",
+        load_fn=load_digits,
+    )
+)
+register(
+    DatasetEntry(
+        name="emnist",
+        description="Federated EMNIST, digits only (real writers)",
+        licence="a work of NIST, free to use; prepared by LEAF, BSD-2-Clause",
+        source="NIST Special Database 19; G. Cohen et al., EMNIST, 2017; S. Caldas et al., LEAF, 2018",
+        load_fn=load_emnist,
+        public_fn=_load_public_digits,
+    )
+)

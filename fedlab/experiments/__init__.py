@@ -6,10 +6,8 @@ import importlib
 _HOMES = {
     "BASELINE": "fedlab.experiments.config",
     "PLANS": "fedlab.experiments.plans",
-    "Dataset": "fedlab.experiments.datasets",
     "RunConfig": "fedlab.experiments.config",
     "Store": "fedlab.experiments.store",
-    "load_dataset": "fedlab.experiments.datasets",
     "run": "fedlab.experiments.execution",
     "run_all": "fedlab.experiments.store",
 }

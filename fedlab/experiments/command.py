@@ -85,10 +85,10 @@ def _show_plans(names: list[str]) -> int:
 def _run(args: argparse.Namespace, configs: list[RunConfig], seeds: list[int]) -> int:
     import pandas as pd
 
+    from fedlab import data
     from fedlab.experiments import report, store
-    from fedlab.experiments.datasets import load_dataset
 
-    dataset = load_dataset(args.dataset)
+    dataset = data.load(args.dataset)
     runs_path, curves_path, _ = report.result_paths(args.out, args.name, dataset.name)
     is_whole = args.only is None and args.seed is None
     if is_whole:
@@ -150,12 +150,12 @@ def _run_again(args: argparse.Namespace, configs: list[RunConfig], seeds: list[i
     """Runs without a store and holds the numbers against those of the results file."""
     import pandas as pd
 
+    from fedlab import data
     from fedlab.experiments import report
-    from fedlab.experiments.datasets import load_dataset
     from fedlab.experiments.execution import run as run_once
     from fedlab.experiments.results import provenance
 
-    dataset = load_dataset(args.dataset)
+    dataset = data.load(args.dataset)
     path = report.result_paths(args.out, args.name, dataset.name)[0]
     there = report.read_csv(path) if path.exists() else pd.DataFrame(columns=["name", "seed"])
     num_other = 0
@@ -194,11 +194,10 @@ def _compare(path: Path, there, row: dict[str, Any]) -> bool:
 def _report(args: argparse.Namespace) -> int:
     import os
 
-    from fedlab.data import DATASET_VARIABLE
+    from fedlab import data
     from fedlab.experiments import report
-    from fedlab.experiments.datasets import dataset_name
 
-    name = dataset_name(args.dataset or os.environ.get(DATASET_VARIABLE) or "digits")
+    name = data.show_name(args.dataset or os.environ.get(data.DATASET_VARIABLE) or "digits")
     runs_path, _, report_path = report.result_paths(args.out, args.name, name)
     report.write_report(report_path, args.name, report.read_csv(runs_path))
     print(f"Wrote {report_path}.")

@@ -11,12 +11,12 @@ import pandas as pd
 
 from fedlab import evaluation, models
 from fedlab.caching import cache_while_alive
-from fedlab.data import sampling
+from fedlab.data import FederatedDataset, pool, sampling
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
 from fedlab.experiments import central_training
 from fedlab.experiments.central_training import CreateFn, Network, Weights, build_network
 from fedlab.experiments.config import RunConfig
-from fedlab.experiments.datasets import Dataset, deal, pool
+from fedlab.experiments.partitions import deal
 from fedlab.experiments.processes import compile_rounds
 from fedlab.training import Callback, DivergedError, EarlyStopping, Evaluate, run_rounds
 
@@ -29,7 +29,7 @@ ProgressFn = Callable[[float], None]
 
 def run(
     config: RunConfig,
-    dataset: Dataset,
+    dataset: FederatedDataset,
     seed: int,
     *,
     create_fn: CreateFn | None = None,
@@ -39,7 +39,7 @@ def run(
 
     Args:
         config: What to run.
-        dataset: From `load_dataset`.
+        dataset: From `fedlab.data.load`.
         seed: Of the initial weights, the cohorts, the stragglers, the shuffling, the augmentation,
             the partition and the pre-training; at least 0. Runs of one seed are paired: what two
             configurations have in common, they meet alike.
@@ -100,7 +100,7 @@ def _as_int(value) -> int | None:
     return None if pd.isna(value) else int(value)
 
 
-def estimate_cost(config: RunConfig, dataset: Dataset) -> float:
+def estimate_cost(config: RunConfig, dataset: FederatedDataset) -> float:
     """Estimates how long a run takes, in passes of one digit through the article's CNN."""
     num_writers = len(dataset.train.client_ids)
     num_train = 9 * len(dataset.pooled_test.labels)  # roughly; reading all to count them costs more
@@ -116,7 +116,11 @@ class _Curve:
     """Measures the model on everyone's test digits, round by round."""
 
     def __init__(
-        self, config: RunConfig, dataset: Dataset, network: Network, progress_fn: ProgressFn
+        self,
+        config: RunConfig,
+        dataset: FederatedDataset,
+        network: Network,
+        progress_fn: ProgressFn,
     ):
         self._config = config
         self._dataset = dataset
@@ -182,14 +186,14 @@ def _create_fn(config: RunConfig) -> CreateFn:
     return _create(config.model, config.dropout_rate)  # the same function each time: a cache's key
 
 
-def _start(config: RunConfig, dataset: Dataset, network: Network, seed: int) -> Weights:
+def _start(config: RunConfig, dataset: FederatedDataset, network: Network, seed: int) -> Weights:
     if config.pretrained:
         return _pretrain(dataset, network, seed)
     return network.initial_weights(seed)
 
 
 @cache_while_alive
-def _pretrain(dataset: Dataset, network: Network, seed: int) -> Weights:
+def _pretrain(dataset: FederatedDataset, network: Network, seed: int) -> Weights:
     """Trains on the public digits: Adam, some epochs, shuffled."""
     preprocessing = dataclasses.replace(central_training.PRETRAINING, seed=seed)
     num_epochs = central_training.PRETRAINING_EPOCHS
@@ -207,14 +211,14 @@ def _preprocessing(config: RunConfig, seed: int, **others) -> Preprocessing:
 
 def _train_centrally(
     config: RunConfig,
-    dataset: Dataset,
+    dataset: FederatedDataset,
     network: Network,
     weights: Weights,
     seed: int,
     curve: _Curve,
 ) -> None:
     """Passes over all training digits."""
-    examples = pool(dataset.participants(config), config.max_examples)
+    examples = pool(dataset.participants(pretrained=config.pretrained), config.max_examples)
     preprocessing = _preprocessing(config, seed, max_examples=None)
     epochs = central_training.batch_epochs(examples, preprocessing, config.num_rounds)
     decay = config.client_rate_decay or 1.0
@@ -232,14 +236,14 @@ def _train_centrally(
 
 def _train_federated(
     config: RunConfig,
-    dataset: Dataset,
+    dataset: FederatedDataset,
     network: Network,
     weights: Weights,
     seed: int,
     curve: _Curve,
 ) -> None:
     """Runs the rounds."""
-    train = deal(config, dataset.participants(config), seed)
+    train = deal(config, dataset.participants(pretrained=config.pretrained), seed)
     preprocessing = _preprocessing(config, seed, num_epochs=config.num_epochs)
     cohort_fn = build_cohort_fn(train, _sample_fn(config, train.client_ids, seed), preprocessing)
     callbacks: list[Callback] = [Evaluate(curve.evaluate, config.evaluate_every)]

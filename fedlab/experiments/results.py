@@ -31,7 +31,7 @@ def write_results(
         path: The file, such as `results/baseline.csv`; its folder is made if it is not there.
         rows: What was measured; the column `dataset` names the data set of each row.
         seed: The seed that it was measured with, or that of each row.
-        digests: The digest (`Dataset.sha256`) of each data set that the rows name.
+        digests: The digest (`FederatedDataset.sha256`) of each data set that the rows name.
 
     Raises:
         ValueError: The file holds results of other data, or is no results file; it is left as it is.

@@ -13,9 +13,9 @@ from tqdm.auto import tqdm
 
 import fedlab
 from fedlab import files
+from fedlab.data import FederatedDataset
 from fedlab.experiments.central_training import CreateFn
 from fedlab.experiments.config import RunConfig
-from fedlab.experiments.datasets import Dataset
 from fedlab.experiments.execution import RESULTS_VERSION, estimate_cost, run
 from fedlab.experiments.results import provenance
 
@@ -42,7 +42,7 @@ class Store:
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], dataset: Dataset, notice_fn: NoticeFn = print
+        self, folder: str | os.PathLike[str], dataset: FederatedDataset, notice_fn: NoticeFn = print
     ):
         self.folder = Path(folder)
         self._notice_fn = notice_fn
@@ -117,7 +117,7 @@ def default_folder(name: str) -> Path:
     return files.cache_dir() / "study" / name.replace(" ", "_")
 
 
-def _describe(dataset: Dataset) -> dict[str, Any]:
+def _describe(dataset: FederatedDataset) -> dict[str, Any]:
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {
         "format": _FORMAT,
@@ -147,7 +147,7 @@ def _unseal(text: str, key: str, seed: int) -> dict[str, Any]:
 def run_all(
     configs: Sequence[RunConfig],
     seeds: Iterable[int],
-    dataset: Dataset,
+    dataset: FederatedDataset,
     store: Store,
     *,
     create_fn: CreateFn | None = None,

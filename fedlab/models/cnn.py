@@ -9,26 +9,33 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from fedlab import _tensorflow as _tensorflow
+from fedlab.data.client_data import DIGIT_SHAPE, NUM_DIGITS
 
 CreateFn = Callable[[], tf.keras.Model]
 
-INPUT_SHAPE = (28, 28, 1)
+INPUT_SHAPE = (*DIGIT_SHAPE, 1)
 
 
-def create_cnn(*, num_classes: int = 10, seed: int = 0) -> tf.keras.Sequential:
+def create_cnn(
+    *,
+    num_classes: int = NUM_DIGITS,
+    seed: int = 0,
+    input_shape: tuple[int, int, int] = INPUT_SHAPE,
+) -> tf.keras.Sequential:
     """Returns the article's CNN: one convolution, one hidden layer, 693,962 parameters.
 
     Args:
         num_classes: Number of logits.
         seed: Seed of the initial weights.
+        input_shape: (height, width, channels) of one image.
 
     Returns:
-        A Keras model from images float32 (b, 28, 28, 1) to logits float32 (b, num_classes).
+        A Keras model from images float32 (b, *input_shape) to logits float32 (b, num_classes).
     """
     layers = tf.keras.layers
     return tf.keras.Sequential(
         [
-            layers.InputLayer(INPUT_SHAPE),
+            layers.InputLayer(input_shape),
             layers.Conv2D(32, 3, activation="relu", kernel_initializer=_init(seed, 0)),
             layers.MaxPooling2D(),
             layers.Flatten(),
@@ -39,7 +46,7 @@ def create_cnn(*, num_classes: int = 10, seed: int = 0) -> tf.keras.Sequential:
 
 
 def create_deeper_cnn(
-    *, num_classes: int = 10, dropout_rate: float = 0.5, seed: int = 0
+    *, num_classes: int = NUM_DIGITS, dropout_rate: float = 0.5, seed: int = 0
 ) -> tf.keras.Sequential:
     """Returns a deeper CNN with dropout, as the article suggests: here 225,034 parameters.
 
@@ -70,7 +77,7 @@ def create_deeper_cnn(
     )
 
 
-def create_small_cnn(*, num_classes: int = 10, seed: int = 0) -> tf.keras.Sequential:
+def create_small_cnn(*, num_classes: int = NUM_DIGITS, seed: int = 0) -> tf.keras.Sequential:
     """Returns a CNN for private training: two convolutions, 34,602 parameters.
 
     Noise for differential privacy goes onto every parameter, while the clip bounds an update as a

@@ -10,15 +10,20 @@ from fedlab.data.preprocessing import INPUT_SPEC
 from fedlab.models.cnn import CreateFn, create_cnn, create_loss
 from fedlab.models.keras_eager import keep_keras_eager
 
+InputSpec = tuple[tf.TensorSpec, tf.TensorSpec]
 ModelFn = Callable[[], tff.learning.models.VariableModel]
 
 
-def build_model_fn(create_fn: CreateFn = create_cnn) -> ModelFn:
+def build_model_fn(
+    create_fn: CreateFn = create_cnn, *, input_spec: InputSpec = INPUT_SPEC
+) -> ModelFn:
     """Returns what TFF's builders take: a function that makes the model, inside TFF's own graph.
 
     Args:
         create_fn: Makes the Keras model. TFF calls it more than once, so it must make a new one
             each time and always the same one.
+        input_spec: The specs of a batch of images and of its labels, from
+            `preprocessing.build_input_spec`. Default: that of the digits.
 
     Returns:
         A function without arguments that returns a `tff.learning.models.VariableModel` with the
@@ -29,7 +34,7 @@ def build_model_fn(create_fn: CreateFn = create_cnn) -> ModelFn:
         return tff.learning.models.from_keras_model(
             create_fn(),
             loss=create_loss(),
-            input_spec=INPUT_SPEC,
+            input_spec=input_spec,
             metrics=[tf.keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         )
 
@@ -37,7 +42,9 @@ def build_model_fn(create_fn: CreateFn = create_cnn) -> ModelFn:
 
 
 @keep_keras_eager()
-def build_functional_model(create_fn: CreateFn = create_cnn) -> tff.learning.models.FunctionalModel:
+def build_functional_model(
+    create_fn: CreateFn = create_cnn, *, input_spec: InputSpec = INPUT_SPEC
+) -> tff.learning.models.FunctionalModel:
     """Returns the model as pure functions of its weights: no variables, so none to share.
 
     Takes the same place in TFF's builders as `build_model_fn`'s result and trains to the same
@@ -45,10 +52,12 @@ def build_functional_model(create_fn: CreateFn = create_cnn) -> tff.learning.mod
 
     Args:
         create_fn: Makes the Keras model; always the same one.
+        input_spec: The specs of a batch of images and of its labels, from
+            `preprocessing.build_input_spec`. Default: that of the digits.
 
     Returns:
         A `tff.learning.models.FunctionalModel` with the metrics `accuracy`, `loss`, `num_examples`
-        and `num_batches`. It takes batches of `INPUT_SPEC`.
+        and `num_batches`. It takes batches of `input_spec`.
 
     Raises:
         tff.learning.models.KerasFunctionalModelError: The model has such a layer.
@@ -56,7 +65,7 @@ def build_functional_model(create_fn: CreateFn = create_cnn) -> tff.learning.mod
     return tff.learning.models.functional_model_from_keras(
         create_fn,
         loss_fn=create_loss(),
-        input_spec=INPUT_SPEC,
+        input_spec=input_spec,
         metrics_constructor=_create_metrics,
     )
 

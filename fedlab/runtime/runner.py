@@ -21,7 +21,11 @@ class Runner(contextlib.AbstractContextManager):
         dropped: The clients left out of the last round, each with the reason.
         secure_sum: Who sums what the clients send to be summed securely; its `costs` are the last
             round's. `None`: it is added in the clear.
+        tells_non_finite: Whether a client's update that is not finite is told or listed. TFF's own
+            runtime leaves such clients out without a word.
     """
+
+    tells_non_finite = True
 
     def __init__(self, process: tff.learning.templates.LearningProcess):
         self.process = process

@@ -122,7 +122,7 @@ def _execute_round(
     metrics = _get_train_metrics(output.metrics)
     weights = runner.get_model_weights(output.state)
     if cohort:
-        _check_finite(metrics, weights, round_num)
+        _check_finite(metrics, weights, round_num, runner.tells_non_finite)
     else:  # TFF has 0 / 0 = 0
         metrics = {**metrics, "loss": math.nan, "accuracy": math.nan}
     num_bytes, num_dropped = weights_bytes(weights), len(runner.dropped)
@@ -163,9 +163,14 @@ def weights_bytes(weights: tff.learning.models.ModelWeights) -> int:
 
 
 def _check_finite(
-    metrics: Mapping[str, Any], weights: tff.learning.models.ModelWeights, round_num: int
+    metrics: Mapping[str, Any],
+    weights: tff.learning.models.ModelWeights,
+    round_num: int,
+    tells_non_finite: bool,
 ) -> None:
-    if metrics["num_examples"] == 0:  # TFF's own runtime leaves out updates that are not finite
+    if metrics["num_examples"] == 0 and tells_non_finite:
+        raise ValueError(f"Round {round_num} trained on nothing: no client has an example.")
+    if metrics["num_examples"] == 0:
         reason = "no client counts: none has a finite update (or none has an example)"
     elif not np.isfinite(metrics["loss"]):
         reason = f"the training loss is {metrics['loss']}"

@@ -153,7 +153,7 @@ def test_digits_are_the_default(monkeypatch, value):
         monkeypatch.setenv(data.DATASET_VARIABLE, value)
     assert data.selected() == "digits"
     assert "simulated writers" in data.describe()
-    assert tiny.same_data(data.load()[1], data.load_digits()[1])
+    assert tiny.same_data(data.load().test, data.load_digits()[1])
 
 
 def test_the_variable_may_name_a_file(monkeypatch, tmp_path, small):
@@ -164,7 +164,7 @@ def test_the_variable_may_name_a_file(monkeypatch, tmp_path, small):
     assert "real writers" in data.describe()
     for dataset in data.load():
         assert tiny.same_data(dataset, small)
-    assert len(data.load("digits", num_clients=5)[0].client_ids) == 5  # a name goes first
+    assert len(data.load("digits", num_clients=5).train.client_ids) == 5  # a name goes first
 
 
 def test_the_variable_may_switch_to_emnist(monkeypatch, tmp_path, small):
@@ -173,27 +173,28 @@ def test_the_variable_may_switch_to_emnist(monkeypatch, tmp_path, small):
     )
     monkeypatch.setenv(data.DATASET_VARIABLE, "emnist")
     assert "Federated EMNIST" in data.describe()
-    assert tiny.same_data(data.load(cache_dir=tmp_path)[0], small)
+    assert tiny.same_data(data.load(cache_dir=tmp_path).train, small)
 
 
 def test_a_tilde_in_the_variable_is_the_home_folder(monkeypatch, tmp_path, small):
     tiny.write_sqlite(tmp_path / "own.sqlite", digits_only_train=small, digits_only_test=small)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv(data.DATASET_VARIABLE, "~/own.sqlite")
-    assert tiny.same_data(data.load()[0], small)
+    assert tiny.same_data(data.load().train, small)
 
 
 def test_a_missing_file_is_named(monkeypatch):
     monkeypatch.setenv(data.DATASET_VARIABLE, "/nowhere/digits.sqlite")
-    with pytest.raises(FileNotFoundError, match="FEDLAB_DATASET .* '/nowhere/digits.sqlite'"):
+    with pytest.raises(FileNotFoundError, match="There is no file '/nowhere/digits.sqlite'"):
         data.load()
 
 
 def test_an_unknown_name_is_told_the_known_ones(monkeypatch):
-    with pytest.raises(ValueError, match='\'minst\'. Choose "digits" or "emnist"'):
+    message = 'There is no data set \'minst\'. Choose one of "digits", "emnist"'
+    with pytest.raises(ValueError, match=message):
         data.load("minst")
-    with pytest.raises(ValueError, match='\'emnits\'. Choose "digits" or "emnist"'):
-        data.describe("emnits")
+    with pytest.raises(ValueError, match=message):
+        data.describe("minst")
     monkeypatch.setenv(data.DATASET_VARIABLE, "minst")
-    with pytest.raises(FileNotFoundError, match="path of a file.*minst"):
+    with pytest.raises(ValueError, match=f"{message}.*FEDLAB_DATASET"):
         data.load()

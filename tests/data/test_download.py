@@ -166,7 +166,7 @@ def test_downloads_once(server, tmp_path):
 
 def test_the_variable_names_a_mirror(server, tmp_path, monkeypatch):
     monkeypatch.setenv("FEDLAB_EMNIST_URL", server.url)
-    tiny.assert_holds(data.load("emnist", cache_dir=tmp_path)[0], tiny.TRAIN)
+    tiny.assert_holds(data.load("emnist", cache_dir=tmp_path).train, tiny.TRAIN)
     assert server.num_requests == 1
 
 

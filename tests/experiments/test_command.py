@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from helpers import studies, tiny
 
+from fedlab import data
 from fedlab.__main__ import main
-from fedlab.experiments import datasets, execution, report
+from fedlab.experiments import execution, report
 from fedlab.experiments.config import RunConfig
 
 CONFIGS = [
@@ -33,8 +34,8 @@ def small(monkeypatch, tmp_path):
     from fedlab.experiments import command
 
     monkeypatch.setattr(command, "PLANS", {"rates": CONFIGS, "methods": METHODS})
-    monkeypatch.setattr(datasets, "load_dataset", lambda name: studies.create_dataset())
-    monkeypatch.setattr(datasets, "dataset_name", lambda name: "tiny")
+    monkeypatch.setattr(data, "load", lambda name: studies.create_dataset())
+    monkeypatch.setattr(data, "show_name", lambda name: "tiny")
     monkeypatch.setattr(execution, "_create_fn", lambda config: studies.create_model)
     monkeypatch.chdir(tmp_path)
 
@@ -110,7 +111,7 @@ def test_results_give_way_to_no_fewer_seeds_and_no_other_data(capsys, monkeypatc
     assert call("rates --seeds 1 --folder runs") == 2
     assert "also holds the seeds 1, and would lose them. Give --seeds 2" in capsys.readouterr().err
     other = studies.create_dataset(test=studies.TRAIN)
-    monkeypatch.setattr(datasets, "load_dataset", lambda name: other)
+    monkeypatch.setattr(data, "load", lambda name: other)
     assert call("rates --seeds 2 --folder other") == 2
     assert "holds results of other data named 'tiny'" in capsys.readouterr().err
     assert (tmp_path / "results" / "rates_tiny.csv").read_bytes() == before
@@ -174,10 +175,11 @@ STOPPED = """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     from helpers import studies
     from fedlab.__main__ import main
-    from fedlab.experiments import command, execution, datasets, store
+    from fedlab import data
+    from fedlab.experiments import command, execution, store
 
     command.PLANS = {"rates": [studies.CONFIG, studies.change(name="endless", num_rounds=10**6)]}
-    datasets.load_dataset = lambda name: studies.create_dataset()
+    data.load = lambda name: studies.create_dataset()
     execution._create_fn = lambda config: studies.create_model
     run = store.run
 

@@ -9,10 +9,10 @@ import pytest
 from helpers import studies, tiny
 from helpers.studies import CONFIG, change, create_model
 
-from fedlab import evaluation, experiments, models, runtime, training
+from fedlab import data, evaluation, experiments, models, runtime, training
 from fedlab.data import sampling
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
-from fedlab.experiments import central_training, datasets, execution, processes
+from fedlab.experiments import central_training, execution, partitions, processes
 from fedlab.experiments.execution import summarize
 from fedlab.learning import build_fed_avg
 from fedlab.models import build_functional_model
@@ -90,7 +90,7 @@ CHANGES = {
 
 CACHES = {
     "uniform": (processes._compile,),
-    "dirichlet": (datasets._deal,),
+    "dirichlet": (partitions._deal,),
     "pretrained": (execution._pretrain, central_training.build_network),
     "central": (central_training.build_network,),
 }
@@ -170,7 +170,7 @@ def test_a_rate_of_0_leaves_the_model():
 
 
 def test_one_client_that_holds_all_is_central_training():
-    pooled = datasets.pool(studies.TRAIN)
+    pooled = data.pool(studies.TRAIN)
     one = tiny.MemoryClientData(["all"], {"all": pooled}.__getitem__)
     federated = run(change(num_clients=1), dataset=studies.create_dataset(train=one))
     found = run(change(algorithm="central"))
@@ -238,8 +238,8 @@ def test_a_client_that_fails_for_another_reason_is_an_error(monkeypatch):
 
 
 def test_a_pre_trained_run_starts_where_the_public_digits_led():
-    pooled = datasets.pool(studies.TEST)  # so that what was learnt can be seen in the test
-    dataset = studies.create_dataset(public=lambda: pooled)
+    pooled = data.pool(studies.TEST)  # so that what was learnt can be seen in the test
+    dataset = studies.create_dataset(public_fn=lambda: pooled)
     config = change(pretrained=True, client_learning_rate=0.0, num_rounds=1)
     found = run(config, dataset=dataset)
     assert found.eval_loss[0] < run().eval_loss[0] - 0.3

@@ -6,7 +6,8 @@ from pathlib import Path
 import tensorflow as tf
 from helpers import tiny
 
-from fedlab.experiments import Dataset, RunConfig
+from fedlab.data import FederatedDataset
+from fedlab.experiments import RunConfig
 from fedlab.models import INPUT_SHAPE
 
 ROOT = Path(__file__).parents[2]
@@ -29,8 +30,8 @@ def create_model(seed: int = 0) -> tf.keras.Sequential:
     )
 
 
-def create_dataset(name: str = "tiny", train=TRAIN, test=TEST, **options) -> Dataset:
-    return Dataset(name, train, test, **options)
+def create_dataset(name: str = "tiny", train=TRAIN, test=TEST, **options) -> FederatedDataset:
+    return FederatedDataset(name, train, test, **options)
 
 
 def change(config: RunConfig = CONFIG, **changes) -> RunConfig:

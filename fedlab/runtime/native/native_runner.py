@@ -13,6 +13,8 @@ from fedlab.runtime.runner import Cohort, Runner, check_nobody, name_clients
 class NativeRunner(Runner):
     """Executes any learning process. Whoever's update is not finite, TFF leaves out silently."""
 
+    tells_non_finite = False
+
     def initialize(self):
         return self.call(self.process.initialize)
 

@@ -4,8 +4,9 @@ import pytest
 from helpers import studies, tiny
 from helpers.studies import CONFIG, change
 
+from fedlab import data
 from fedlab.data.client_data import Examples
-from fedlab.experiments import datasets
+from fedlab.experiments import partitions
 
 DATASET = studies.create_dataset()
 
@@ -13,25 +14,29 @@ DATASET = studies.create_dataset()
 @pytest.mark.parametrize("partition", ["iid", "shards", "dirichlet"])
 def test_every_digit_is_dealt_once_and_the_test_stays(partition):
     config = change(partition=partition, alpha=0.5 if partition == "dirichlet" else None)
-    dealt = datasets.deal(config, studies.TRAIN, seed=3)
+    dealt = partitions.deal(config, studies.TRAIN, seed=3)
     assert len(dealt.client_ids) == len(studies.TRAIN.client_ids)
-    found, expected = datasets.pool(dealt), datasets.pool(studies.TRAIN)
+    found, expected = data.pool(dealt), data.pool(studies.TRAIN)
     rows = {image.tobytes(): label for image, label in zip(*found, strict=True)}
     assert rows == {image.tobytes(): label for image, label in zip(*expected, strict=True)}
     assert len(found.labels) == len(expected.labels)
-    other = datasets.deal(config, studies.TRAIN, seed=4)
+    other = partitions.deal(config, studies.TRAIN, seed=4)
     assert not tiny.same_data(dealt, other)
-    assert datasets.deal(CONFIG, studies.TRAIN, seed=3) is studies.TRAIN
+    assert partitions.deal(CONFIG, studies.TRAIN, seed=3) is studies.TRAIN
 
 
 def test_public_digits_are_nobody_s():
     config = change(pretrained=True)
-    assert DATASET.participants(CONFIG).client_ids == [f"c{k}" for k in range(7)]
-    assert DATASET.participants(config).client_ids == [f"c{k}" for k in range(6)]  # a fifth of 7: 1
+    assert DATASET.participants(pretrained=CONFIG.pretrained).client_ids == [
+        f"c{k}" for k in range(7)
+    ]
+    assert DATASET.participants(pretrained=config.pretrained).client_ids == [
+        f"c{k}" for k in range(6)
+    ]  # a fifth of 7: 1
     assert tiny.same_bits(DATASET.public_examples, studies.TRAIN.examples("c6"))
     given = Examples(*tiny.create_examples(30, seed=9))
-    dataset = studies.create_dataset(public=lambda: given)
-    assert dataset.participants(config) is studies.TRAIN
+    dataset = studies.create_dataset(public_fn=lambda: given)
+    assert dataset.participants(pretrained=config.pretrained) is studies.TRAIN
     assert dataset.public_examples is given
 
 
@@ -47,14 +52,14 @@ def test_the_data_s_mark_changes_with_any_digit_or_owner():
 
 def test_data_sets_go_by_name_and_path(whole, tmp_path, monkeypatch):
     monkeypatch.delenv("FEDLAB_DATASET", raising=False)
-    assert datasets.load_dataset().name == "digits"
+    assert data.load().name == "digits"
     monkeypatch.setenv("FEDLAB_DATASET", str(whole))
-    found = datasets.load_dataset()
+    found = data.load()
     assert (found.name, found.argument) == ("emnist_all.sqlite", str(whole))
     assert tiny.same_data(found.train, tiny.TRAIN)
     assert len(found.public_examples.labels) == 1797
-    assert datasets.dataset_name("/x/writer-digits/emnist_all.sqlite.lzma") == "writer digits"
-    with pytest.raises(ValueError, match="no data set 'digit'. Choose \"digits\""):
-        datasets.load_dataset("digit")
+    assert data.show_name("/x/writer-digits/emnist_all.sqlite.lzma") == "writer digits"
+    with pytest.raises(ValueError, match="no data set 'digit'. Choose one of \"digits\""):
+        data.load("digit")
     with pytest.raises(FileNotFoundError, match="There is no file"):
-        datasets.load_dataset(str(tmp_path / "none.sqlite"))
+        data.load(str(tmp_path / "none.sqlite"))

@@ -1,0 +1,123 @@
+"""A federated data set: training and test data by client, and what is known of them."""
+
+import functools
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from fedlab.data.client_data import Examples, MemoryClientData, pool
+
+PUBLIC_FRACTION = 0.2  # of the clients, where no public examples come from elsewhere
+
+
+class FederatedDataset:
+    """A federated data set, from `fedlab.data.load`.
+
+    It unpacks into its two halves: `train, test = data.load()`.
+
+    Args:
+        name: What results call it.
+        train: The clients' training examples.
+        test: The test examples of the same clients.
+        public_fn: Returns examples that no client holds, to pre-train on; called when they are needed.
+            Default: the training examples of the last fifth of the clients are public; see
+            `participants`.
+        argument: What `load` takes to load it. Default: the name.
+        description: What may stand under a result.
+        licence: The licence of the examples.
+        source: Who collected the examples, and where they were published.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        train: MemoryClientData,
+        test: MemoryClientData,
+        *,
+        public_fn: Callable[[], Examples] | None = None,
+        argument: str | None = None,
+        description: str = "",
+        licence: str = "",
+        source: str = "",
+    ):
+        self.name = name
+        self.train = train
+        self.test = test
+        self.argument = argument or name
+        self.description = description or name
+        self.licence = licence
+        self.source = source
+        self._public_fn = public_fn
+
+    def __iter__(self) -> Iterator[MemoryClientData]:
+        """Yields the training half, then the test half."""
+        yield self.train
+        yield self.test
+
+    @property
+    def element_spec(self) -> Any:
+        """The structure, shapes and dtypes of one example, as `tf.TensorSpec`s."""
+        return self.train.element_type_structure
+
+    @property
+    def num_classes(self) -> int:
+        """Labels lie in [0, num_classes)."""
+        return self.train.num_classes
+
+    @functools.cached_property
+    def pooled_test(self) -> Examples:
+        """All test examples, client after client in the order of `test.client_ids`."""
+        return pool(self.test)
+
+    @functools.cached_property
+    def test_owners(self) -> np.ndarray:
+        """The client that holds each of `pooled_test`: str (num_test,)."""
+        sizes = [len(self.test.examples(client_id).labels) for client_id in self.test.client_ids]
+        return np.repeat(self.test.client_ids, sizes)
+
+    @functools.cached_property
+    def public_examples(self) -> Examples:
+        """The examples to pre-train on."""
+        if self._public_fn is not None:
+            return self._public_fn()
+        return pool(self.train.select(self.train.client_ids[self._num_private() :]))
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """16 hexadecimal digits of who holds which examples, in training and in test."""
+        digest = hashlib.sha256()
+        for client_data in self:
+            for client_id in client_data.client_ids:
+                pixels, labels = client_data.examples(client_id)
+                digest.update(f"{client_id} {len(labels)} ".encode())
+                digest.update(np.ascontiguousarray(pixels))
+                digest.update(np.ascontiguousarray(labels))
+        return digest.hexdigest()[:16]
+
+    def participants(self, *, pretrained: bool) -> MemoryClientData:
+        """Returns the training data of the clients that take part in a federation.
+
+        These are all, unless the model was pre-trained on the examples of some clients. Those do not
+        take part; their test examples stay in the test, so that all runs are measured on the same.
+
+        Args:
+            pretrained: Whether the federation starts from a model that was pre-trained on
+                `public_examples`.
+
+        Raises:
+            ValueError: There are too few clients to make some of them public.
+        """
+        if not pretrained or self._public_fn is not None:
+            return self.train
+        return self.train.select(self.train.client_ids[: self._num_private()])
+
+    def _num_private(self) -> int:
+        num_clients = len(self.train.client_ids)
+        num_private = num_clients - round(PUBLIC_FRACTION * num_clients)
+        if not 1 <= num_private < num_clients:
+            raise ValueError(
+                f"To pre-train, some clients must become public. Found {num_clients} in all."
+            )
+        return num_private
