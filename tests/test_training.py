@@ -190,15 +190,21 @@ def test_stops_early_at_a_target_or_when_nothing_improves(train, options, num_ro
     assert len(run.records) == num_rounds
 
 
-def test_a_resumed_run_stops_where_the_unbroken_one_does(train, tmp_path):
+@pytest.mark.parametrize("num_before", [3, 6])  # rounds; 6: the run had ended early
+@pytest.mark.parametrize("is_checkpoint_last", [False, True])
+def test_a_resumed_run_stops_where_the_unbroken_one_does(
+    train, tmp_path, num_before, is_checkpoint_last
+):
     def evaluate_fn(round_num, weights):
         return {"eval_accuracy": 1 / round_num}
 
     def run(num_rounds, *callbacks):
-        stop = EarlyStopping("eval_accuracy", patience=3)
-        return train(num_rounds, evaluate_fn=evaluate_fn, callbacks=[*callbacks, stop])
+        callbacks = [*callbacks, EarlyStopping("eval_accuracy", patience=3)]
+        if is_checkpoint_last:
+            callbacks.reverse()
+        return train(num_rounds, evaluate_fn=evaluate_fn, callbacks=callbacks)
 
-    run(3, Checkpoint(tmp_path))
+    run(num_before, Checkpoint(tmp_path))
     assert len(run(6, Checkpoint(tmp_path)).records) == len(run(6).records) == 4
 
 

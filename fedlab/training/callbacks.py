@@ -9,7 +9,8 @@ A callback of your own inherits from `Callback` and overrides what it needs:
     run_rounds(process, cohort_fn, 10, callbacks=[PrintLoss()])
 
 `run_rounds` calls the callbacks in the order of its list. So `Evaluate` stands before what stores or
-shows its results.
+shows its results. Only at the start a `Checkpoint` goes first, wherever it stands, so that all others
+see the rounds that it loads.
 """
 
 import math
@@ -107,10 +108,14 @@ class EarlyStopping(Callback):
         self._patience = None if patience is None else check_count("patience", patience)
 
     def on_start(self, run: Run) -> None:
-        """Looks at the records of the rounds before, if the run goes on from a checkpoint."""
+        """Looks at the records of the rounds before, if the run goes on from a checkpoint.
+
+        A run that had ended early stays ended.
+        """
         self._best, self._num_worse = -math.inf, 0
         for record in run.records:
-            self._look_at(record)
+            if self._look_at(record):
+                run.stop()
 
     def on_round_end(self, run: Run) -> None:
         """Ends the run if it is time."""

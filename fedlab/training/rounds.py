@@ -13,7 +13,13 @@ import tensorflow_federated as tff
 from fedlab import runtime
 from fedlab.checks import check_count
 from fedlab.data.preprocessing import CohortFn
-from fedlab.training.callbacks import Callback, Evaluate, EvaluateFn, ProgressBar
+from fedlab.training.callbacks import (
+    Callback,
+    Checkpoint,
+    Evaluate,
+    EvaluateFn,
+    ProgressBar,
+)
 from fedlab.training.run import DivergedError, Record, Run, TrainingInterrupted, TrainingRun
 
 
@@ -83,8 +89,10 @@ def _as_runner(
 @contextlib.contextmanager
 def _started(callbacks: list[Callback], run: Run) -> Iterator[None]:
     """Starts callbacks, and ends those that were started, whatever happens."""
+    # The others see the rounds that a checkpoint loads.
+    in_order = sorted(callbacks, key=lambda callback: not isinstance(callback, Checkpoint))
     with contextlib.ExitStack() as ends:
-        for callback in callbacks:
+        for callback in in_order:
             callback.on_start(run)
             ends.callback(callback.on_end, run)
         yield
