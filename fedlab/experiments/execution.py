@@ -96,7 +96,7 @@ def summarize(records: pd.DataFrame, target: float = TARGET_ACCURACY) -> dict[st
     }
 
 
-def _as_int(value) -> int | None:
+def _as_int(value: float | None) -> int | None:
     return None if pd.isna(value) else int(value)
 
 
@@ -203,7 +203,7 @@ def _pretrain(dataset: FederatedDataset, network: Network, seed: int) -> Weights
     return weights
 
 
-def _preprocessing(config: RunConfig, seed: int, **others) -> Preprocessing:
+def _preprocessing(config: RunConfig, seed: int, **others: Any) -> Preprocessing:
     names = ("batch_size", "shuffle", "max_examples", "augmentation")
     chosen = {name: getattr(config, name) for name in names} | others
     return Preprocessing(seed=seed, **{k: v for k, v in chosen.items() if v is not None})
