@@ -2,31 +2,16 @@
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
-import math
-import typing
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
-CHOICES = {
-    "algorithm": (
-        "fed_avg",
-        "fed_prox",
-        "fed_avgm",
-        "fed_adam",
-        "fed_yogi",
-        "fed_adagrad",
-        "fed_sgd",
-        "mime_lite",
-        "central",
-    ),
-    "client_optimizer": ("sgd", "adam"),
-    "model": ("cnn", "deeper_cnn"),
-    "sampling": ("first", "uniform"),
-    "augmentation": ("mirror", "brightness", "mirror_and_brightness", "shift", "affine"),
-    "partition": ("natural", "iid", "shards", "dirichlet"),
-}
+import pydantic
+from pydantic import BeforeValidator, Field
+
 # What a results file holds besides the configuration.
 RESULT_COLUMNS = (
     "seed",
@@ -48,12 +33,80 @@ RESULT_COLUMNS = (
     "machine",
     "command",
 )
-_COUNTS = ("num_rounds", "num_clients", "batch_size", "num_epochs", "max_examples")
-_LABELS = ("name", "group")
-_BELOW_1 = ("momentum", "dropout_rate", "straggler_rate")
 
 
-@dataclasses.dataclass(frozen=True)
+def _to_python(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value  # NumPy's numbers and truth values
+
+
+def _refuse_text_and_truth(value: Any) -> Any:
+    """Pydantic would take "0.1" and True for numbers."""
+    value = _to_python(value)
+    if isinstance(value, str | bool):
+        raise ValueError("must be a number")
+    return value
+
+
+def _refuse_numbers(value: Any) -> Any:
+    """Pydantic would take 1 and "yes" for True."""
+    value = _to_python(value)
+    if not isinstance(value, bool):
+        raise ValueError("must be True or False")
+    return value
+
+
+_Number = Annotated[
+    float, BeforeValidator(_refuse_text_and_truth), Field(allow_inf_nan=False, strict=False)
+]
+Label = Annotated[str, Field(min_length=1, strict=True)]
+Flag = Annotated[bool, BeforeValidator(_refuse_numbers)]
+Count = Annotated[int, BeforeValidator(_refuse_text_and_truth), Field(ge=1)]
+Rate = Annotated[_Number, Field(ge=0)]
+BelowOne = Annotated[_Number, Field(ge=0, lt=1)]
+Share = Annotated[_Number, Field(gt=0, le=1)]
+Positive = Annotated[_Number, Field(gt=0)]
+Algorithm = Literal[
+    "fed_avg",
+    "fed_prox",
+    "fed_avgm",
+    "fed_adam",
+    "fed_yogi",
+    "fed_adagrad",
+    "fed_sgd",
+    "mime_lite",
+    "central",
+]
+Augmentation = Literal["mirror", "brightness", "mirror_and_brightness", "shift", "affine"]
+
+
+def _say_plainly(config_type: type) -> type:
+    """Makes a pydantic dataclass raise ValueErrors that name the setting, the value and the remedy."""
+    validate = config_type.__init__  # type: ignore[misc]  # of this very class
+
+    @functools.wraps(validate)
+    def init(self: Any, *args: Any, **values: Any) -> None:
+        try:
+            validate(self, *args, **values)
+        except pydantic.ValidationError as error:
+            raise ValueError(_explain(error.errors()[0])) from None
+
+    config_type.__init__ = init  # type: ignore[misc]
+    return config_type
+
+
+def _explain(error: Mapping[str, Any]) -> str:
+    name, value = ".".join(map(str, error["loc"])), error["input"]
+    if error["type"] == "literal_error":
+        known = re.findall(r"'(\w+)'", error["ctx"]["expected"])
+        return describe_unknown_name(name, value, known)
+    if not name:  # settings that do not go together
+        return str(error["ctx"]["error"])
+    message = re.sub(r"^(Value error,|(Input|String) should)", "must", error["msg"])
+    return f"{name} {message.replace('must must', 'must')}. Found {value!r}."
+
+
+@_say_plainly
+@pydantic.dataclasses.dataclass(frozen=True)
 class RunConfig:
     """One run, up to its seed. The defaults are the article's settings.
 
@@ -65,7 +118,7 @@ class RunConfig:
     Attributes:
         name: What a table calls it; different for each configuration of a study.
         group: What it belongs to, such as the article's suggestion.
-        algorithm: See `CHOICES`, here and below.
+        algorithm: What the rounds do; the allowed names stand in the type, here and below.
         client_optimizer: What a client steps with. FedSGD has no client steps.
         client_learning_rate: Its step size, at least 0.
         server_learning_rate: The server's step size, at least 0.
@@ -87,7 +140,7 @@ class RunConfig:
         max_examples: Cap on the examples of a client.
         augmentation: Of the training digits.
         pretrained: Start from a model trained on public digits that no client holds; see
-            `fedlab.experiments.datasets`.
+            `fedlab.data.FederatedDataset`.
         partition: "natural": each writer is a client. Else the training digits of all are dealt
             anew, evenly, to as many clients; "shards" gives each two.
         alpha: Of "dirichlet", above 0: 0.1 is very skewed, 100 nearly IID.
@@ -98,60 +151,59 @@ class RunConfig:
         ValueError: A value is not of its type, out of range, unknown, or does nothing here.
     """
 
-    name: str = "as in the article"
-    group: str = "baseline"
-    algorithm: str = "fed_avg"
-    client_optimizer: str = "sgd"
-    client_learning_rate: float = 0.02
-    server_learning_rate: float = 1.0
-    client_rate_decay: float | None = None
-    mu: float = 0.0
-    momentum: float = 0.0
-    server_beta_2: float | None = None
-    server_epsilon: float | None = None
-    model: str = "cnn"
-    dropout_rate: float = 0.0
-    num_rounds: int = 10
-    num_clients: int = 5
-    sampling: str = "first"
-    straggler_rate: float = 0.0
-    batch_size: int = 20
-    num_epochs: int = 1
-    shuffle: bool = False
-    max_examples: int | None = None
-    augmentation: str | None = None
-    pretrained: bool = False
-    partition: str = "natural"
-    alpha: float | None = None
-    evaluate_every: int = 1
-    stop_at_accuracy: float | None = None
+    name: Label = "as in the article"
+    group: Label = "baseline"
+    algorithm: Algorithm = "fed_avg"
+    client_optimizer: Literal["sgd", "adam"] = "sgd"
+    client_learning_rate: Rate = 0.02
+    server_learning_rate: Rate = 1.0
+    client_rate_decay: Share | None = None
+    mu: Rate = 0.0
+    momentum: BelowOne = 0.0
+    server_beta_2: BelowOne | None = None
+    server_epsilon: Positive | None = None
+    model: Literal["cnn", "deeper_cnn"] = "cnn"
+    dropout_rate: BelowOne = 0.0
+    num_rounds: Count = 10
+    num_clients: Count = 5
+    sampling: Literal["first", "uniform"] = "first"
+    straggler_rate: BelowOne = 0.0
+    batch_size: Count = 20
+    num_epochs: Count = 1
+    shuffle: Flag = False
+    max_examples: Count | None = None
+    augmentation: Augmentation | None = None
+    pretrained: Flag = False
+    partition: Literal["natural", "iid", "shards", "dirichlet"] = "natural"
+    alpha: Positive | None = None
+    evaluate_every: Count = 1
+    stop_at_accuracy: Share | None = None
 
-    def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = _convert(field.name, getattr(self, field.name), field.type)
-            object.__setattr__(self, field.name, value)  # 1 and 1.0 are one configuration
-        _check_ranges(self)
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> "RunConfig":
         _check_together(self)
+        return self
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "RunConfig":
         """Makes a configuration out of a line of a results file.
+
+        A column that the line lacks has its default: the file was written before there was such a
+        setting.
 
         Args:
             row: Column to value, as from `csv.DictReader` or a row of a pandas table; an empty
                 text and NaN stand for `None`. The columns of the results are passed over.
 
         Raises:
-            ValueError: A column is missing or unknown, or a value is not good.
+            ValueError: A column is unknown, the row is not of a study's results, or a value is bad.
         """
-        known = [field.name for field in dataclasses.fields(cls)]
-        for column in dict(row):
-            check_name("column", column, [*known, *RESULT_COLUMNS])
-        missing = [name for name in known if name not in row]
-        if missing:
-            raise ValueError(f"The row lacks {', '.join(missing)}: it is not of a study's results.")
         types = {field.name: field.type for field in dataclasses.fields(cls)}
-        return cls(**{name: _parse(row[name], types[name]) for name in known})
+        for column in dict(row):
+            check_name("column", column, [*types, *RESULT_COLUMNS])
+        if lacking := [name for name in ("name", "algorithm", "num_rounds") if name not in row]:
+            raise ValueError(f"The row lacks {', '.join(lacking)}: it is not of a study's results.")
+        return cls(**{name: _parse(row[name], types[name]) for name in types if name in row})
 
     def to_row(self) -> dict[str, Any]:
         """Returns column to value, what `from_row` reads."""
@@ -159,78 +211,60 @@ class RunConfig:
 
     @property
     def key(self) -> str:
-        """16 hexadecimal digits of what is computed: all but the name and the group."""
-        values = {name: value for name, value in self.to_row().items() if name not in _LABELS}
+        """16 hexadecimal digits of what is computed: all settings that differ from their defaults.
+
+        So a setting that is added later changes no key; a default must never change. Name and group
+        do not count.
+        """
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        values = {
+            name: value
+            for name, value in self.to_row().items()
+            if name not in ("name", "group") and value != defaults[name]
+        }
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def check_name(kind: str, name: str, known: Iterable[str]) -> None:
-    """Raises ValueError for a name that is not among the known ones, with those that come near."""
+    """Raises ValueError for a name that is not among the known ones, with those that come near.
+
+    Args:
+        kind: What is named, for the error.
+        name: The name.
+        known: The names that are allowed.
+    """
     known = list(known)
     if name not in known:
-        near = [repr(one) for one in difflib.get_close_matches(str(name), known)]
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"Choose from: {', '.join(known)}."
-        raise ValueError(f"There is no {kind} {name!r}. {hint}")
+        raise ValueError(describe_unknown_name(kind, name, known))
 
 
-def _is_optional(kind) -> bool:
-    return type(None) in typing.get_args(kind)
+def describe_unknown_name(kind: str, name: Any, known: Iterable[str]) -> str:
+    """Returns the error text for a name that is not among the known ones, with those that come near.
+
+    Args:
+        kind: What is named.
+        name: The name.
+        known: The names that are allowed.
+    """
+    known = list(known)
+    near = [repr(each) for each in difflib.get_close_matches(str(name), known)]
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Choose from: {', '.join(known)}."
+    return f"There is no {kind} {name!r}. {hint}"
 
 
-def _base(kind) -> type:
-    return typing.get_args(kind)[0] if _is_optional(kind) else kind
-
-
-def _convert(name: str, value: Any, kind) -> Any:
-    """Returns the value as its type has it; an integer is a good float, a bool is no number."""
-    base = _base(kind)
-    if value is None and _is_optional(kind):
-        return None
-    is_number = hasattr(value, "__float__") and not isinstance(value, (bool, str))
-    if base is float and is_number and math.isfinite(value):
-        return float(value)
-    if base is int and is_number and math.isfinite(value) and int(value) == value:
-        return int(value)
-    if base in (str, bool) and isinstance(value, base):
-        return value
-    expected = {float: "a finite number", int: "a whole number", bool: "True or False"}
-    raise ValueError(f"{name} must be {expected.get(base, 'text')}. Found {value!r}.")
-
-
-def _parse(value: Any, kind) -> Any:
+def _parse(value: Any, kind: Any) -> Any:
     """Undoes what a CSV file does to a value."""
     if value == "" or value is None or value != value:
         return None
-    if _base(kind) is bool:
-        return {"True": True, "False": False}.get(str(value), value)
-    if _base(kind) in (int, float) and isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _check_ranges(config: RunConfig) -> None:
-    for name, choices in CHOICES.items():
-        if (value := getattr(config, name)) is not None:
-            check_name(name, value, choices)
-    for name in _LABELS:
-        if not getattr(config, name):
-            raise ValueError(f"{name} must not be empty.")
-    ranges = {name: (lambda v: v >= 1, "at least 1") for name in (*_COUNTS, "evaluate_every")}
-    at_least_0 = (lambda v: v >= 0, "at least 0")
-    below_1 = (lambda v: 0 <= v < 1, "in [0, 1)")
-    above_0 = (lambda v: 0 < v <= 1, "in (0, 1]")
-    ranges |= dict.fromkeys(("client_learning_rate", "server_learning_rate", "mu"), at_least_0)
-    ranges |= dict.fromkeys((*_BELOW_1, "server_beta_2"), below_1)
-    ranges |= dict.fromkeys(("client_rate_decay", "stop_at_accuracy"), above_0)
-    ranges |= dict.fromkeys(("alpha", "server_epsilon"), (lambda v: v > 0, "above 0"))
-    for name, (is_good, expected) in ranges.items():
-        value = getattr(config, name)
-        if value is not None and not is_good(value):
-            raise ValueError(f"{name} must be {expected}. Found {value}.")
+    if not isinstance(value, str):
+        return value
+    if value in ("True", "False") and kind is Flag:
+        return value == "True"
+    try:
+        return float(value)
+    except ValueError:
+        return value
 
 
 def _check_together(config: RunConfig) -> None:

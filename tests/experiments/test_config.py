@@ -3,12 +3,14 @@
 import csv
 import dataclasses
 import io
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pandas as pd
+import pydantic
 import pytest
 
-from fedlab.experiments.config import BASELINE, CHOICES, RESULT_COLUMNS, RunConfig
+from fedlab.experiments.config import BASELINE, RESULT_COLUMNS, RunConfig, _say_plainly
 from fedlab.experiments.plans import PLANS
 
 EVERY = [config for configs in PLANS.values() for config in configs]
@@ -75,7 +77,7 @@ def test_whatever_else_differs_has_another_key():
         if field.name in ("name", "group", "alpha", *OWNED):
             continue
         value = changes.get(field.name) or getattr(BASELINE, field.name) / 2 + 0.5
-        if field.type is int:
+        if type(getattr(BASELINE, field.name)) is int:
             value = getattr(BASELINE, field.name) + 1
         if value == getattr(BASELINE, field.name):
             value = 0.75
@@ -90,48 +92,43 @@ def test_whatever_else_differs_has_another_key():
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"client_learning_rate": -0.1}, "client_learning_rate must be at least 0. Found -0.1"),
+        ({"client_learning_rate": -0.1}, "^client_learning_rate must be .* equal to 0. Found -0.1"),
         ({"server_learning_rate": float("nan")}, "must be a finite number. Found nan"),
-        ({"client_learning_rate": "0.1"}, "must be a finite number. Found '0.1'"),
-        ({"num_rounds": 0}, "num_rounds must be at least 1. Found 0"),
-        ({"num_rounds": 2.5}, "num_rounds must be a whole number. Found 2.5"),
-        ({"num_clients": True}, "num_clients must be a whole number. Found True"),
-        ({"batch_size": None}, "batch_size must be a whole number. Found None"),
-        ({"evaluate_every": 0}, "evaluate_every must be at least 1"),
-        ({"max_examples": 0}, "max_examples must be at least 1"),
-        ({"straggler_rate": 1.0}, r"straggler_rate must be in \[0, 1\). Found 1.0"),
-        ({"client_rate_decay": 0.0}, r"client_rate_decay must be in \(0, 1\]"),
-        ({"stop_at_accuracy": 98.8}, r"stop_at_accuracy must be in \(0, 1\]. Found 98.8"),
+        ({"client_learning_rate": "0.1"}, "client_learning_rate must be a number. Found '0.1'"),
+        ({"num_rounds": 0}, "num_rounds must be greater than or equal to 1. Found 0"),
+        ({"num_rounds": 2.5}, "num_rounds must be a valid integer.* Found 2.5"),
+        ({"num_clients": True}, "num_clients must be a number. Found True"),
+        ({"batch_size": None}, "batch_size must be a valid integer. Found None"),
+        ({"straggler_rate": 1.0}, "straggler_rate must be less than 1. Found 1.0"),
+        ({"client_rate_decay": 0.0}, "client_rate_decay must be greater than 0. Found 0.0"),
+        ({"stop_at_accuracy": 98.8}, "stop_at_accuracy must be .* equal to 1. Found 98.8"),
         ({"shuffle": 1}, "shuffle must be True or False. Found 1"),
-        ({"name": ""}, "name must not be empty"),
-        ({"algorithm": "fed_avgg"}, "no algorithm 'fed_avgg'. Did you mean 'fed_avg'"),
+        ({"name": ""}, "name must have at least 1 character. Found ''"),
+        ({"algorithm": "fed_avgg"}, "^There is no algorithm 'fed_avgg'. Did you mean 'fed_avg'"),
         ({"algorithm": "xyz"}, "no algorithm 'xyz'. Choose from: fed_avg, fed_prox"),
         ({"augmentation": "miror"}, "Did you mean 'mirror'"),
-        ({"mu": 0.1}, "mu is for algorithm fed_prox. Found mu=0.1 with algorithm 'fed_avg'"),
+        ({"mu": 0.1}, "^mu is for algorithm fed_prox. Found mu=0.1 with algorithm 'fed_avg'"),
         ({"momentum": 0.9, "algorithm": "fed_prox"}, "momentum is for algorithm fed_avgm"),
-        ({"dropout_rate": 0.5}, "dropout_rate is for model deeper_cnn"),
-        ({"server_epsilon": 0.0, "algorithm": "fed_adam"}, "server_epsilon must be above 0"),
-        ({"server_beta_2": 1.0, "algorithm": "fed_adam"}, r"server_beta_2 must be in \[0, 1\)"),
-        ({"server_epsilon": 1e-7}, "server_epsilon is for algorithm fed_adam or fed_yogi"),
+        ({"server_epsilon": 0.0, "algorithm": "fed_adam"}, "server_epsilon must be greater than 0"),
         ({"alpha": 0.5}, "alpha is for partition dirichlet"),
         ({"partition": "dirichlet"}, "needs alpha"),
-        ({"partition": "dirichlet", "alpha": 0.0}, "alpha must be above 0. Found 0.0"),
         ({"algorithm": "mime_lite", "client_optimizer": "adam"}, "no client_optimizer but 'sgd'"),
         ({"algorithm": "fed_sgd", "client_rate_decay": 0.9}, "does nothing for fed_sgd"),
     ],
 )
 def test_a_bad_value_is_named_with_what_would_be_good(changes, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         RunConfig(**changes)
+    assert "pydantic" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     "change, message",
     [
         ({"momentun": 0.9}, "no column 'momentun'. Did you mean 'momentum'"),
-        ({"num_rounds": "ten"}, "num_rounds must be a whole number. Found 'ten'"),
+        ({"num_rounds": "ten"}, "num_rounds must be a number. Found 'ten'"),
         ({"shuffle": "yes"}, "shuffle must be True or False. Found 'yes'"),
-        ({"client_learning_rate": ""}, "client_learning_rate must be a finite number. Found None"),
+        ({"client_learning_rate": ""}, "client_learning_rate must be a valid number. Found None"),
     ],
 )
 def test_a_bad_line_is_refused(change, message):
@@ -140,12 +137,25 @@ def test_a_bad_line_is_refused(change, message):
 
 
 def test_a_line_of_another_table_is_refused():
-    with pytest.raises(ValueError, match="The row lacks group, algorithm"):
+    with pytest.raises(ValueError, match="The row lacks algorithm, num_rounds"):
         RunConfig.from_row({"name": "small", "accuracy": 0.5})
 
 
+def test_a_new_setting_changes_no_old_line_and_no_old_key():
+    @_say_plainly
+    @pydantic.dataclasses.dataclass(frozen=True)
+    class LaterConfig(RunConfig):
+        momentum_of_tomorrow: float = 0.5
+
+    for config in EVERY:
+        later = LaterConfig.from_row(config.to_row())
+        assert later.key == config.key
+        assert later.to_row() == config.to_row() | {"momentum_of_tomorrow": 0.5}
+    assert dataclasses.replace(later, momentum_of_tomorrow=0.6).key != later.key
+
+
 def test_every_choice_can_be_made():
-    for name, choices in CHOICES.items():
-        for choice in choices:
+    for name, kind in get_type_hints(RunConfig).items():
+        for choice in get_args(kind) if get_origin(kind) is Literal else ():
             alpha = 0.5 if choice == "dirichlet" else None
             assert getattr(RunConfig(**{name: choice}, alpha=alpha), name) == choice
