@@ -18,7 +18,7 @@ from fedlab.models import (
     build_functional_model,
     create_cnn,
     create_loss,
-    keep_keras_eager,
+    restore_eager_keras,
 )
 from fedlab.runtime.local.map_reduce_form import Piece
 
@@ -220,7 +220,6 @@ def invert(
 
 
 @functools.lru_cache(maxsize=8)
-@keep_keras_eager()
 def _build_functions(
     create_fn: CreateFn, num_images: int, num_steps: int, batch_size: int | None
 ) -> tuple[Callable, Callable]:
@@ -256,6 +255,7 @@ def _build_functions(
         value = 1 - dot / (tf.linalg.global_norm(delta) + 1e-20) + tv_weight * variation
         return value, tf.gradients(value, images)[0]
 
+    restore_eager_keras()  # the computations have made models inside graphs
     return tuple(Piece.from_computation(one).load() for one in (simulate, objective))
 
 

@@ -1,4 +1,4 @@
-"""Learning algorithms: TFF `LearningProcess`es, from TFF's own builders."""
+"""Learning algorithms: each is a TFF `LearningProcess` from one of TFF's own builders."""
 
 from fedlab.learning.building_blocks import Rate, TffModel
 from fedlab.learning.fed_opt import (

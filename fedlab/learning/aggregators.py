@@ -1,41 +1,62 @@
-"""How the clients' changes become one: TFF's aggregators by name, and medians on TFF's pieces.
+"""Aggregators: how the server makes one change of the model out of the clients' changes.
 
-All have a `MapReduceForm`, so they run on the local runtime. Give one to a builder as
-`aggregator=`. Those with `weighted` are made for the builder's own `weighted`; the medians count
-every client once, so they want `weighted=False` there.
+A change is what a client sends: its weights after training less the weights that it received. All
+aggregators here are TFF's own or stand on TFF's pieces, and have a `MapReduceForm`, so they run on
+the local runtime. Give one to a builder of `fedlab.learning` as `aggregator`:
+
+    build_fed_avg(model, weighted=False, aggregator=aggregators.median())
+
+A builder and its aggregator must agree on `weighted`: with True a client counts by its number of
+examples, with False every client counts once. `median` and `trimmed_mean` count every client once.
 """
 
-import math
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlab import _tensorflow as _tensorflow
+from fedlab.checks import check_count, check_number
 
-Weighted = tff.aggregators.WeightedAggregationFactory
-Unweighted = tff.aggregators.UnweightedAggregationFactory
-Aggregator = Weighted | Unweighted
-_quantile = tff.aggregators.PrivateQuantileEstimationProcess.no_noise
+Weighted: TypeAlias = tff.aggregators.WeightedAggregationFactory
+Unweighted: TypeAlias = tff.aggregators.UnweightedAggregationFactory
+Aggregator: TypeAlias = Weighted | Unweighted
 
 
 def mean(*, weighted: bool = True) -> Aggregator:
-    """Returns the mean: by number of examples (McMahan et al. 2017), or of clients."""
+    """Returns the mean of the clients' changes (McMahan et al. 2017).
+
+    Args:
+        weighted: Whether a client counts by its number of examples, or once.
+
+    Returns:
+        An aggregation factory of TFF.
+    """
     return tff.aggregators.MeanFactory() if weighted else tff.aggregators.UnweightedMeanFactory()
 
 
 def clipping(norm: float, *, weighted: bool = True) -> Aggregator:
-    """Shortens every change to an L2 norm of at most `norm`, over all its arrays; then the mean.
+    """Returns an aggregator that shortens long changes, then takes the mean.
 
-    Bounds what one client can do to the model, at the cost of a bias where honest changes are
-    longer.
+    A change whose L2 norm over all its arrays is above `norm` is scaled down to that norm. So one
+    client can move the model only so far. Where honest changes are longer, the mean gets a bias.
+
+    Args:
+        norm: Largest L2 norm of a change, above 0.
+        weighted: Whether a client counts by its number of examples, or once.
+
+    Returns:
+        An aggregation factory of TFF.
 
     Raises:
-        ValueError: `norm` is not a number above 0.
+        TypeError: `norm` is not a number.
+        ValueError: `norm` is out of range.
     """
-    _check_above_0("norm", norm)
-    return tff.aggregators.clipping_factory(float(norm), mean(weighted=weighted))
+    return tff.aggregators.clipping_factory(
+        check_number("norm", norm, above=0), mean(weighted=weighted)
+    )
 
 
 def adaptive_clipping(
@@ -45,178 +66,155 @@ def adaptive_clipping(
     learning_rate: float = 0.2,
     weighted: bool = True,
 ) -> Aggregator:
-    """Clips at a norm that follows a quantile of the clients' norms (Andrew et al. 2021).
+    """Returns `clipping` with a norm that follows a quantile of the clients' norms.
 
-    After each round the norm is multiplied by `exp(learning_rate * (quantile - share))`, where
-    `share` of the cohort was at or below it. The defaults are those of TFF's `robust_aggregator`.
+    After each round the norm is multiplied by `exp(learning_rate * (quantile - fraction))`, where
+    `fraction` is the fraction of the cohort whose change was not longer than the norm (Andrew et
+    al. 2021, algorithm 1). The defaults are those of TFF's `robust_aggregator`.
 
     Args:
-        initial_norm: Of the first round, above 0.
-        quantile: Share of the clients to leave whole, in [0, 1].
+        initial_norm: Largest L2 norm of a change in the first round, above 0.
+        quantile: Fraction of the clients whose change is to be left as it is, in [0, 1].
         learning_rate: How fast the norm moves, above 0.
-        weighted: See the module.
+        weighted: Whether a client counts by its number of examples, or once.
+
+    Returns:
+        An aggregation factory of TFF.
 
     Raises:
+        TypeError: An argument is not a number.
         ValueError: A number is out of range.
     """
-    _check_above_0("initial_norm", initial_norm)
-    _check_above_0("learning_rate", learning_rate)
-    _check_quantile(quantile)
-    norm = _quantile(
-        initial_estimate=initial_norm, target_quantile=quantile, learning_rate=learning_rate
+    norm = tff.aggregators.PrivateQuantileEstimationProcess.no_noise(
+        initial_estimate=check_number("initial_norm", initial_norm, above=0),
+        target_quantile=check_number("quantile", quantile, at_least=0, at_most=1),
+        learning_rate=check_number("learning_rate", learning_rate, above=0),
     )
     return tff.aggregators.clipping_factory(norm, mean(weighted=weighted))
 
 
-def adaptive_zeroing(
-    *,
-    initial_norm: float = 10.0,
-    quantile: float = 0.98,
-    multiplier: float = 2.0,
-    weighted: bool = True,
-) -> Aggregator:
-    """Sets to 0 every change with a coordinate that is far larger than those seen so far.
+def robust(*, weighted: bool = True) -> Aggregator:
+    """Returns TFF's `robust_aggregator`, against clients that are broken or very different.
 
-    The bound is `multiplier` times a quantile of the clients' largest coordinates (their infinity
-    norm), plus 1; it follows as in `adaptive_clipping`, by a factor of up to 10 a round, and its
-    defaults are TFF's. Against broken clients, not clever ones. A zeroed client still counts in the
-    mean, with a change of 0.
+    It sets a change to 0 if one of its coordinates is far larger than those seen so far (more than
+    twice the 98% quantile of the clients' largest coordinates, plus 1), then does what
+    `adaptive_clipping` does. A client whose change is set to 0 still counts in the mean.
 
     Args:
-        initial_norm: First estimate of the quantile, above 0.
-        quantile: In [0, 1].
-        multiplier: Above 0.
-        weighted: See the module.
+        weighted: Whether a client counts by its number of examples, or once.
 
-    Raises:
-        ValueError: A number is out of range.
+    Returns:
+        An aggregation factory of TFF.
     """
-    _check_above_0("initial_norm", initial_norm)
-    _check_above_0("multiplier", multiplier)
-    _check_quantile(quantile)
-    norm = _quantile(
-        initial_estimate=initial_norm,
-        target_quantile=quantile,
-        learning_rate=math.log(10.0),
-        multiplier=multiplier,
-        increment=1.0,
-    )
-    return tff.aggregators.zeroing_factory(norm, mean(weighted=weighted))
-
-
-def robust(*, weighted: bool = True) -> Aggregator:
-    """Returns TFF's `robust_aggregator`: adaptive zeroing, then adaptive clipping, then the mean."""
     return tff.learning.robust_aggregator(weighted=weighted)
 
 
 def compression(*, weighted: bool = True) -> Aggregator:
-    """Returns TFF's `compression_aggregator`: `robust`, and 8 bits a number for large arrays.
+    """Returns TFF's `compression_aggregator`: `robust`, with 8 bits a number in large arrays.
 
-    Rounds to the nearest of 256 levels rather than at random, so that a run can be repeated.
+    It rounds to the nearest of 256 levels rather than at random, so that a run can be repeated.
+
+    Args:
+        weighted: Whether a client counts by its number of examples, or once.
+
+    Returns:
+        An aggregation factory of TFF.
     """
     return tff.learning.compression_aggregator(weighted=weighted, stochastic=False)
 
 
 def quantization(num_bits: int = 8, *, min_size: int = 20_000, weighted: bool = True) -> Aggregator:
-    """Rounds every number to one of `2 ** num_bits` levels; then the mean (Suresh et al. 2017).
+    """Returns an aggregator that rounds every number to few levels, then takes the mean.
 
-    The levels lie evenly between an array's smallest and largest number. Rounds to the nearest,
-    so that a run can be repeated; the paper rounds at random, which has no bias. The values are
-    packed as they would be sent; the records' `bytes_up` do not show it.
+    The `2 ** num_bits` levels lie evenly between an array's smallest and largest number. Suresh et
+    al. 2017 round at random, which has no bias; this rounds to the nearest level, so that a run can
+    be repeated. The values are packed as they would be sent, but `bytes_up` in the records of a run
+    does not count the packed form.
 
     Args:
-        num_bits: Between 1 and 16.
-        min_size: Arrays of at most this many numbers are sent whole, at least 0.
-        weighted: See the module.
+        num_bits: Bits that are sent for each number, from 1 to 16.
+        min_size: Arrays of at most this many numbers are sent without rounding; at least 0.
+        weighted: Whether a client counts by its number of examples, or once.
+
+    Returns:
+        An aggregation factory of TFF.
 
     Raises:
+        TypeError: An argument is not a whole number.
         ValueError: A number is out of range.
     """
-    if not 1 <= num_bits <= 16:
-        raise ValueError(f"num_bits must be between 1 and 16. Found {num_bits}.")
-    if min_size < 0:
-        raise ValueError(f"min_size must be at least 0. Found {min_size}.")
-    rounded = tff.aggregators.EncodedSumFactory.quantize_above_threshold(
-        num_bits, min_size, stochastic=False
+    rounded_sum = tff.aggregators.EncodedSumFactory.quantize_above_threshold(
+        check_count("num_bits", num_bits, at_most=16),
+        check_count("min_size", min_size, at_least=0),
+        stochastic=False,
     )
-    kinds = tff.aggregators
-    return kinds.MeanFactory(rounded) if weighted else kinds.UnweightedMeanFactory(rounded)
+    if weighted:
+        return tff.aggregators.MeanFactory(rounded_sum)
+    return tff.aggregators.UnweightedMeanFactory(rounded_sum)
 
 
 def median() -> Unweighted:
-    """Returns the median of each coordinate (Yin et al. 2018, option I); each client counts once.
+    """Returns the median of each coordinate over the clients (Yin et al. 2018, option I).
 
-    Holds as long as fewer than half of the clients are bad. Between honest clients with different
-    data it is not the mean: a coordinate that only a minority changes, stays.
+    The result stays between the honest clients' values as long as fewer than half of the clients
+    are malicious. It is not their mean: where honest clients have different data, a coordinate that
+    only a minority of them changes does not change.
+
+    Returns:
+        An aggregation factory that counts every client once.
     """
-    return _collect(_median)
+    return _reduce_at_server(_median)
 
 
 def trimmed_mean(fraction: float) -> Unweighted:
-    """Returns each coordinate's mean without its smallest and largest (Yin et al. 2018, option II).
+    """Returns each coordinate's mean without its extreme values (Yin et al. 2018, option II).
 
     Args:
-        fraction: Share of the clients left out at EITHER end, rounded down to whole clients, in
-            [0, 0.5); 0 is the mean.
+        fraction: Fraction of the clients that is left out at EACH end, rounded down to whole
+            clients, in [0, 0.5). 0 gives the mean.
+
+    Returns:
+        An aggregation factory that counts every client once.
 
     Raises:
+        TypeError: `fraction` is not a number.
         ValueError: `fraction` is out of range.
     """
-    if not 0 <= fraction < 0.5:
-        raise ValueError(f"fraction must lie in [0, 0.5). Found {fraction}.")
+    fraction = check_number("fraction", fraction, at_least=0, below=0.5)
 
-    def reduce_fn(rows: tf.Tensor) -> tf.Tensor:
-        share = fraction * tf.cast(tf.shape(rows)[0], tf.float64)
-        return _mean_of_middle(rows, tf.cast(share + 1e-9, tf.int32))  # 0.29 * 100 = 28.999…
+    def reduce_fn(changes: tf.Tensor) -> tf.Tensor:
+        product = fraction * tf.cast(tf.shape(changes)[0], tf.float64)
+        # 0.29 * 100 is 28.999... in floating point, and 29 clients are meant.
+        return _trim_and_average(changes, tf.cast(product + 1e-9, tf.int32))
 
-    return _collect(reduce_fn)
-
-
-def geometric_median(*, num_iterations: int = 10, epsilon: float = 1e-6) -> Unweighted:
-    """Returns the point with the smallest sum of distances to the changes (Pillutla et al. 2022).
-
-    By the paper's smoothed Weiszfeld steps, here from `median`: each is a mean in which a change counts
-    by one over its distance, or `epsilon` if it is nearer. The paper's clients weigh themselves in
-    several secure sums a round; here the server has collected the changes and does it alone.
-
-    Args:
-        num_iterations: At least 1.
-        epsilon: Above 0.
-
-    Raises:
-        ValueError: A number is out of range.
-    """
-    if num_iterations < 1:
-        raise ValueError(f"num_iterations must be at least 1. Found {num_iterations}.")
-    _check_above_0("epsilon", epsilon)
-    return _collect(lambda rows: _weiszfeld(rows, num_iterations, epsilon))
+    return _reduce_at_server(reduce_fn)
 
 
-class _Collecting(Unweighted):
-    """Collects all clients' changes at the server, whole, and makes one of them there.
+class _ReduceAtServer(Unweighted):
+    """Collects all clients' changes at the server and reduces them to one.
 
-    What a median needs, and what secure aggregation rules out: the server sees every change. It
-    also holds them all at once.
+    The server sees every single change, which secure aggregation would not allow, and holds all of
+    them in memory at the same time.
 
     Args:
-        reduce_fn: From float32 (num_clients, size) to float32 (size,).
+        reduce_fn: A function from the changes, float32 (num_clients, size), to float32 (size,).
     """
 
     def __init__(self, reduce_fn: Callable[[tf.Tensor], tf.Tensor]):
         self._reduce_fn = reduce_fn
 
     def create(self, value_type: tff.TensorType) -> tff.templates.AggregationProcess:
-        """Returns the process, as TFF's builders ask for it; of vectors."""
-        rows_type = tff.TensorType(np.float32, (None, *value_type.shape))
+        """Returns the aggregation process for vectors of a type, as TFF's builders demand."""
+        changes_type = tff.TensorType(np.float32, (None, *value_type.shape))
         zero = tff.tensorflow.computation(lambda: tf.zeros((0, *value_type.shape)))
         accumulate = tff.tensorflow.computation(
-            lambda rows, value: tf.concat([rows, value[tf.newaxis]], axis=0),
-            (rows_type, value_type),
+            lambda changes, value: tf.concat([changes, value[tf.newaxis]], axis=0),
+            (changes_type, value_type),
         )
         merge = tff.tensorflow.computation(
-            lambda rows, more: tf.concat([rows, more], axis=0), (rows_type, rows_type)
+            lambda changes, more: tf.concat([changes, more], axis=0), (changes_type, changes_type)
         )
-        report = tff.tensorflow.computation(self._reduce_fn, rows_type)
+        report = tff.tensorflow.computation(self._reduce_fn, changes_type)
 
         @tff.federated_computation
         def init_fn():
@@ -227,39 +225,22 @@ class _Collecting(Unweighted):
         )
         def next_fn(state, values):
             result = tff.federated_aggregate(values, zero(), accumulate, merge, report)
-            nothing = tff.federated_value((), tff.SERVER)
-            return tff.templates.MeasuredProcessOutput(state, result, nothing)
+            measurements = tff.federated_value((), tff.SERVER)
+            return tff.templates.MeasuredProcessOutput(state, result, measurements)
 
         return tff.templates.AggregationProcess(init_fn, next_fn)
 
 
-def _collect(reduce_fn: Callable[[tf.Tensor], tf.Tensor]) -> Unweighted:
-    return tff.aggregators.concat_factory(_Collecting(reduce_fn))  # all arrays as one vector
+def _reduce_at_server(reduce_fn: Callable[[tf.Tensor], tf.Tensor]) -> Unweighted:
+    # `concat_factory` makes one vector of all arrays of the model.
+    return tff.aggregators.concat_factory(_ReduceAtServer(reduce_fn))
 
 
-def _mean_of_middle(rows: tf.Tensor, num_left_out) -> tf.Tensor:
-    """Each column's mean without as many of its smallest and of its largest."""
-    ranked = tf.sort(rows, axis=0)
-    return tf.reduce_mean(ranked[num_left_out : tf.shape(rows)[0] - num_left_out], axis=0)
+def _trim_and_average(changes: tf.Tensor, num_trimmed: tf.Tensor) -> tf.Tensor:
+    """Returns each column's mean without its `num_trimmed` smallest and largest values."""
+    ranked = tf.sort(changes, axis=0)
+    return tf.reduce_mean(ranked[num_trimmed : tf.shape(changes)[0] - num_trimmed], axis=0)
 
 
-def _median(rows: tf.Tensor) -> tf.Tensor:
-    return _mean_of_middle(rows, (tf.shape(rows)[0] - 1) // 2)
-
-
-def _weiszfeld(rows: tf.Tensor, num_iterations: int, epsilon: float) -> tf.Tensor:
-    center = _median(rows)
-    for _ in range(num_iterations):
-        weights = 1 / tf.maximum(tf.norm(rows - center, axis=1), epsilon)
-        center = tf.linalg.matvec(rows, weights / tf.reduce_sum(weights), transpose_a=True)
-    return center
-
-
-def _check_above_0(name: str, value: float) -> None:
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} must be a number above 0. Found {value}.")
-
-
-def _check_quantile(value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"quantile must lie in [0, 1]. Found {value}.")
+def _median(changes: tf.Tensor) -> tf.Tensor:
+    return _trim_and_average(changes, (tf.shape(changes)[0] - 1) // 2)

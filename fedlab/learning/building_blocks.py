@@ -1,31 +1,60 @@
-"""What the builders share."""
+"""Parts that the builders of learning processes share."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlab.checks import check_number
 from fedlab.learning.aggregators import Aggregator, Weighted, mean
-from fedlab.learning.schedules import Schedule, check_rate
-from fedlab.models import ModelFn
+from fedlab.learning.schedules import Schedule
+from fedlab.models import ModelFn, restore_eager_keras
 
-TffModel = ModelFn | tff.learning.models.FunctionalModel
-Rate = float | Schedule
-Process = tff.learning.templates.LearningProcess
-# Faster in TFF's own runtime than its default, a dataset reduce; the results are the same.
-LOOP = tff.learning.LoopImplementation.DATASET_ITERATOR
+TffModel: TypeAlias = ModelFn | tff.learning.models.FunctionalModel
+Rate: TypeAlias = float | Schedule
+Process: TypeAlias = tff.learning.templates.LearningProcess
 
 
-def weighting(weighted: bool) -> tff.learning.ClientWeighting:
-    """Returns TFF's name for counting by the number of examples, or once."""
-    kinds = tff.learning.ClientWeighting
-    return kinds.NUM_EXAMPLES if weighted else kinds.UNIFORM
+def build_process(build_fn: Callable[..., Process], *args: Any, **kwargs: Any) -> Process:
+    """Calls one of TFF's builders; the learner's own Keras models work as before afterwards.
+
+    Args:
+        build_fn: A builder with an argument `loop_implementation`. The process loops over a
+            client's batches with an iterator, which is faster in TFF's own runtime than the
+            default, a dataset reduce; the results are the same.
+        *args: Positional arguments of `build_fn`.
+        **kwargs: Keyword arguments of `build_fn`.
+
+    Returns:
+        The process.
+    """
+    loop = tff.learning.LoopImplementation.DATASET_ITERATOR
+    try:
+        return build_fn(*args, loop_implementation=loop, **kwargs)
+    finally:
+        restore_eager_keras()
 
 
-def with_variables(model: TffModel) -> ModelFn:
-    """Returns the model with variables: TFF 0.87's builder with a schedule wants one that has.
+def client_weighting(weighted: bool) -> tff.learning.ClientWeighting:
+    """Returns TFF's enum value for how much a client counts.
 
-    It fails with a FunctionalModel in `LOOP`. The metrics are those of `fedlab.models`.
+    Args:
+        weighted: Whether a client counts by its number of examples, or once.
+    """
+    if weighted:
+        return tff.learning.ClientWeighting.NUM_EXAMPLES
+    return tff.learning.ClientWeighting.UNIFORM
+
+
+def to_variable_model(model: TffModel) -> ModelFn:
+    """Returns a function that makes the model with variables, which a schedule needs.
+
+    TFF 0.87's builder with a schedule fails for a `FunctionalModel` in a loop with an iterator.
+
+    Args:
+        model: A function that makes a model with variables, which is returned as it is, or a
+            `FunctionalModel`, which gets the metrics of `fedlab.models`.
     """
     if callable(model):
         return model
@@ -37,19 +66,19 @@ def with_variables(model: TffModel) -> ModelFn:
     return lambda: tff.learning.models.model_from_functional(model, metrics)
 
 
-def as_weighted(aggregator: Aggregator | None, weighted: bool) -> Weighted:
-    """Returns what TFF's builders take, where the weights are the builder's.
+def to_weighted(aggregator: Aggregator | None, weighted: bool) -> Weighted:
+    """Returns the aggregator in the form that TFF's builders take.
 
     Args:
-        aggregator: Default: the mean.
-        weighted: Whether the clients' weights differ.
+        aggregator: An aggregator of `fedlab.learning.aggregators`. None: the mean.
+        weighted: Whether the builder gives clients different weights.
 
     Raises:
-        ValueError: They do, and the aggregator takes no weights.
+        ValueError: The weights differ, and the aggregator takes none.
     """
     if aggregator is None:
         return tff.aggregators.MeanFactory()
-    if isinstance(aggregator, Weighted):
+    if isinstance(aggregator, tff.aggregators.WeightedAggregationFactory):
         return aggregator
     if weighted:
         raise ValueError(
@@ -60,16 +89,16 @@ def as_weighted(aggregator: Aggregator | None, weighted: bool) -> Weighted:
 
 
 def ignore_weights(aggregator: Aggregator | None) -> Weighted:
-    """Returns what TFF's builders take, and counts every client once whatever its weight.
+    """Returns the aggregator in the form that TFF's builders take, without regard to weights.
 
     Args:
-        aggregator: Default: the mean of the clients.
+        aggregator: An aggregator that counts every client once. None: the mean of the clients.
 
     Raises:
         ValueError: The aggregator takes weights.
     """
     aggregator = aggregator or mean(weighted=False)
-    if isinstance(aggregator, Weighted):
+    if isinstance(aggregator, tff.aggregators.WeightedAggregationFactory):
         raise ValueError(
             "With a schedule and weighted=False, the aggregator must count every client once too. "
             "Build it with weighted=False."
@@ -77,9 +106,17 @@ def ignore_weights(aggregator: Aggregator | None) -> Weighted:
     return tff.aggregators.as_weighted_aggregator(aggregator)
 
 
-def check_client_rate(rate: Any) -> None:
-    """Raises ValueError for a bad `client_learning_rate`; of a schedule, its first is checked."""
+def check_client_rate(rate: Rate) -> None:
+    """Checks the clients' learning rate; of a schedule, only the first round's.
+
+    Args:
+        rate: A number of at least 0, or a schedule.
+
+    Raises:
+        TypeError: The rate is neither a number nor a function.
+        ValueError: The rate is negative, NaN or infinite.
+    """
     if callable(rate):
-        check_rate("client_learning_rate(0)", float(rate(0)))
+        check_number("client_learning_rate(0)", float(rate(0)), at_least=0)
     else:
-        check_rate("client_learning_rate", rate)
+        check_number("client_learning_rate", rate, at_least=0)

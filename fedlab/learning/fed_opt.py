@@ -1,33 +1,34 @@
-"""Learning processes, from TFF's own builders.
+"""Federated averaging and its family, from TFF's own builders.
 
-Most are one algorithm with other parts, FedOpt (Reddi et al. 2021, algorithm 1): the clients take
-steps with one optimizer, and the server takes the mean of their changes, the wrong way round, for a
-gradient, on which it steps with another.
+All are one algorithm, FedOpt (Reddi et al. 2021, algorithm 1), with different optimizers. In a
+round, each client takes steps with the client optimizer and sends how its weights changed. The
+server takes minus the mean of these changes as a gradient, and takes one step with the server
+optimizer.
 """
 
 from typing import TypedDict, Unpack
 
+import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlab.checks import check_choice, check_number
 from fedlab.learning import optimizers
 from fedlab.learning.aggregators import Aggregator
 from fedlab.learning.building_blocks import (
-    LOOP,
     Process,
     Rate,
     TffModel,
-    as_weighted,
+    build_process,
     check_client_rate,
+    client_weighting,
     ignore_weights,
-    weighting,
-    with_variables,
+    to_variable_model,
+    to_weighted,
 )
-from fedlab.learning.schedules import check_rate
-from fedlab.models import keep_keras_eager
 
 
 class ClientOptions(TypedDict, total=False):
-    """What most builders take besides their own arguments; see `build_fed_opt`."""
+    """Keyword arguments that most builders share; `build_fed_opt` describes them."""
 
     client_learning_rate: Rate
     client_optimizer: str
@@ -35,7 +36,6 @@ class ClientOptions(TypedDict, total=False):
     aggregator: Aggregator | None
 
 
-@keep_keras_eager()
 def build_fed_opt(
     model: TffModel,
     server_optimizer: tff.learning.optimizers.Optimizer,
@@ -49,50 +49,52 @@ def build_fed_opt(
     """Builds federated averaging with any optimizer at the server (Reddi et al. 2021).
 
     Args:
-        model: From `fedlab.models.build_model_fn` or `build_functional_model`.
-        server_optimizer: From `tff.learning.optimizers`. TFF keeps its hyperparameters in the
-            state, so a checkpoint remembers them.
-        client_learning_rate: Step size of the clients, at least 0; or a function from the round's
-            number, an int32 scalar that counts from 0, to it, such as those of `fedlab.learning.schedules`.
-        client_optimizer: "sgd" or "adam". A client begins every round with a new one: Adam's
-            estimates do not outlive the round.
+        model: A model from `fedlab.models.build_model_fn` or `build_functional_model`.
+        server_optimizer: An optimizer from `tff.learning.optimizers`. TFF stores its
+            hyperparameters in the state, so a checkpoint contains them.
+        client_learning_rate: Step size of the clients, at least 0; or a schedule from
+            `fedlab.learning.schedules`.
+        client_optimizer: "sgd" or "adam". A client starts every round with a new optimizer, so
+            Adam's estimates are lost between rounds.
         weighted: Whether a client counts by its number of examples (as in McMahan et al. 2017), or
             once.
-        aggregator: How the changes become one, from `fedlab.learning.aggregators`. Default: their mean.
-        mu: Strength of FedProx's proximal term, see `build_fed_prox`.
+        aggregator: An aggregator from `fedlab.learning.aggregators`, which makes one change of the
+            clients' changes. None: their mean.
+        mu: Strength of FedProx's proximal term, at least 0; `build_fed_prox` describes it.
 
     Returns:
         A TFF `LearningProcess`.
 
     Raises:
-        ValueError: A number is negative or not a number, an optimizer is not known, or the
-            aggregator and `weighted` do not go together.
+        TypeError: An argument is not a number where a number is meant.
+        ValueError: A number is out of range, an optimizer is not known, or `aggregator` and
+            `weighted` do not go together.
     """
-    check_rate("mu", mu)
-    optimizers.check_client_optimizer(client_optimizer)
+    mu = check_number("mu", mu, at_least=0)
+    check_choice("client_optimizer", client_optimizer, optimizers.CLIENT_OPTIMIZERS)
     check_client_rate(client_learning_rate)
 
-    def optimizer_fn(rate):
-        return optimizers.client_optimizer(client_optimizer, rate, mu)
+    def optimizer_fn(rate: float | tf.Tensor) -> optimizers.Optimizer:
+        return optimizers.build_client_optimizer(client_optimizer, rate, mu)
 
     if not callable(client_learning_rate):
-        return tff.learning.algorithms.build_weighted_fed_avg(
+        return build_process(
+            tff.learning.algorithms.build_weighted_fed_avg,
             model,
             client_optimizer_fn=optimizer_fn(client_learning_rate),
             server_optimizer_fn=server_optimizer,
-            client_weighting=weighting(weighted),
-            model_aggregator=as_weighted(aggregator, weighted),
-            loop_implementation=LOOP,
+            client_weighting=client_weighting(weighted),
+            model_aggregator=to_weighted(aggregator, weighted),
         )
-    # This builder of TFF's weights by the number of examples and nothing else.
-    aggregator = as_weighted(aggregator, weighted) if weighted else ignore_weights(aggregator)
-    return tff.learning.algorithms.build_weighted_fed_avg_with_optimizer_schedule(
-        with_variables(model),
+    # TFF's builder with a schedule always weights by the number of examples.
+    aggregator = to_weighted(aggregator, weighted) if weighted else ignore_weights(aggregator)
+    return build_process(
+        tff.learning.algorithms.build_weighted_fed_avg_with_optimizer_schedule,
+        to_variable_model(model),
         client_learning_rate_fn=client_learning_rate,
         client_optimizer_fn=optimizer_fn,
         server_optimizer_fn=server_optimizer,
         model_aggregator=aggregator,
-        loop_implementation=LOOP,
     )
 
 
@@ -105,16 +107,18 @@ def build_fed_avg(
     returns how its weights changed. The server adds the mean of the changes.
 
     Args:
-        model: From `fedlab.models.build_model_fn` or `build_functional_model`.
+        model: A model from `fedlab.models.build_model_fn` or `build_functional_model`.
         server_learning_rate: What the mean change is multiplied by, at least 0; 1 in the paper.
-        **options: client_learning_rate (0.02, as in the article), client_optimizer, weighted and
-            aggregator, as in `build_fed_opt`.
+        **options: `client_learning_rate` (0.02 by default, as in the article), `client_optimizer`,
+            `weighted` and `aggregator`, which `build_fed_opt` describes.
 
     Returns:
         A TFF `LearningProcess`.
 
     Raises:
-        ValueError: As `build_fed_opt`.
+        TypeError: An argument is not a number where a number is meant.
+        ValueError: A number is out of range, an optimizer is not known, or `aggregator` and
+            `weighted` do not go together.
     """
     return build_fed_avgm(model, momentum=0.0, server_learning_rate=server_learning_rate, **options)
 
@@ -126,24 +130,30 @@ def build_fed_avgm(
     server_learning_rate: float = 1.0,
     **options: Unpack[ClientOptions],
 ) -> Process:
-    """Builds FedAvg with momentum at the server (Hsu et al. 2019): v = momentum * v + change.
+    """Builds FedAvg with momentum at the server (Hsu et al. 2019).
 
-    The server adds `server_learning_rate * v`. Changes that agree from round to round add up to
-    `1 / (1 - momentum)` times one: with 0.9, a server rate of 0.1 steps as far as FedAvg with 1.
+    The server computes `v = momentum * v + change` and adds `server_learning_rate * v` to the
+    weights, where `change` is the mean of the clients' changes. Changes that are equal in every
+    round add up to `1 / (1 - momentum)` times one of them: with a momentum of 0.9, a server rate of
+    0.1 moves the model as far as FedAvg with a rate of 1.
 
     Args:
-        model: As in `build_fed_opt`.
-        momentum: In [0, 1); 0 is FedAvg.
-        server_learning_rate: At least 0; 1 in the paper.
-        **options: As in `build_fed_avg`.
+        model: A model from `fedlab.models.build_model_fn` or `build_functional_model`.
+        momentum: How much of the last `v` stays, in [0, 1); 0 gives FedAvg.
+        server_learning_rate: Step size of the server, at least 0; 1 in the paper.
+        **options: `client_learning_rate`, `client_optimizer`, `weighted` and `aggregator`, which
+            `build_fed_opt` describes; without them its defaults hold.
 
     Returns:
         A TFF `LearningProcess`.
 
     Raises:
-        ValueError: As `build_fed_opt`, or `momentum` is out of range.
+        TypeError: An argument is not a number where a number is meant.
+        ValueError: A number is out of range, an optimizer is not known, or `aggregator` and
+            `weighted` do not go together.
     """
-    return build_fed_opt(model, optimizers.sgd(server_learning_rate, momentum), **options)
+    server = optimizers.build_server_sgd(server_learning_rate, momentum)
+    return build_fed_opt(model, server, **options)
 
 
 def build_fed_prox(
@@ -155,25 +165,29 @@ def build_fed_prox(
 ) -> Process:
     """Builds FedProx (Li et al. 2020, algorithm 2, with a fixed number of local steps).
 
-    A client minimises its loss plus `mu / 2 * |w - w_round|^2`, so it is pulled back to the weights
-    that the round began with. NOT TFF's `build_weighted_fed_prox`: in TFF 0.87 its gradient has the
-    term's sign the wrong way round, `mu * (w_round - w)`, and pushes clients AWAY from there. Here
-    the term is in the clients' optimizer, and the rest is FedAvg, so it takes a schedule too.
+    A client minimises its loss plus `mu / 2 * |w - w_round|^2`, which pulls it back to `w_round`,
+    the weights at the beginning of the round. This does NOT use TFF's `build_weighted_fed_prox`: in
+    TFF 0.87 the sign of the term's gradient is wrong, `mu * (w_round - w)`, so it pushes clients
+    AWAY from `w_round`. Here the term is in the clients' optimizer and the rest is FedAvg, so a
+    schedule for the clients' rate works too.
 
     Args:
-        model: As in `build_fed_opt`.
-        mu: Strength of the pull, at least 0; 0 is FedAvg. Above `1 / client_learning_rate` the pull
-            overshoots, and above twice that it diverges.
-        server_learning_rate: At least 0; 1 in the paper.
-        **options: As in `build_fed_avg`.
+        model: A model from `fedlab.models.build_model_fn` or `build_functional_model`.
+        mu: Strength of the pull, at least 0; 0 gives FedAvg. Above `1 / client_learning_rate` a
+            step of the pull goes beyond `w_round`, and above twice that the training diverges.
+        server_learning_rate: What the mean change is multiplied by, at least 0; 1 in the paper.
+        **options: `client_learning_rate`, `client_optimizer`, `weighted` and `aggregator`, which
+            `build_fed_opt` describes; without them its defaults hold.
 
     Returns:
         A TFF `LearningProcess`.
 
     Raises:
-        ValueError: As `build_fed_opt`.
+        TypeError: An argument is not a number where a number is meant.
+        ValueError: A number is out of range, an optimizer is not known, or `aggregator` and
+            `weighted` do not go together.
     """
-    return build_fed_opt(model, optimizers.sgd(server_learning_rate), mu=mu, **options)
+    return build_fed_opt(model, optimizers.build_server_sgd(server_learning_rate), mu=mu, **options)
 
 
 def build_fed_adam(
@@ -187,25 +201,29 @@ def build_fed_adam(
 ) -> Process:
     """Builds FedAdam (Reddi et al. 2021, algorithm 2): Adam at the server.
 
-    A coordinate's step is about the rate itself, however small the clients' changes are: a rate
-    that suits FedAvg's server is far too large here. TFF corrects the estimates' start from 0, as
-    Kingma & Ba 2015 do and the paper does not.
+    Each coordinate moves by about `server_learning_rate` a round, however small the clients'
+    changes are, so a rate that suits FedAvg's server is far too large here. TFF corrects the bias
+    of the first estimates, as Kingma and Ba 2015 do and the paper does not.
 
     Args:
-        model: As in `build_fed_opt`.
-        server_learning_rate: At least 0.
-        beta_1: How slowly the mean of the changes forgets, in [0, 1).
-        beta_2: How slowly the mean of their squares forgets, in [0, 1).
-        epsilon: The paper's tau, above 0: changes far below it are not blown up to a full step.
-        **options: As in `build_fed_avg`.
+        model: A model from `fedlab.models.build_model_fn` or `build_functional_model`.
+        server_learning_rate: Step size of the server, at least 0.
+        beta_1: Decay of the running mean of the changes, in [0, 1).
+        beta_2: Decay of the running mean of their squares, in [0, 1).
+        epsilon: Called tau in the paper, above 0. Changes far below it make smaller steps than the
+            rate.
+        **options: `client_learning_rate`, `client_optimizer`, `weighted` and `aggregator`, which
+            `build_fed_opt` describes; without them its defaults hold.
 
     Returns:
         A TFF `LearningProcess`.
 
     Raises:
-        ValueError: As `build_fed_opt`, or one of these is out of range.
+        TypeError: An argument is not a number where a number is meant.
+        ValueError: A number is out of range, an optimizer is not known, or `aggregator` and
+            `weighted` do not go together.
     """
-    optimizers.check_adaptive(server_learning_rate, beta_1, beta_2, epsilon)
+    _check_adaptive(server_learning_rate, beta_1, beta_2, epsilon)
     server = tff.learning.optimizers.build_adam(server_learning_rate, beta_1, beta_2, epsilon)
     return build_fed_opt(model, server, **options)
 
@@ -219,12 +237,29 @@ def build_fed_yogi(
     epsilon: float = 1e-3,
     **options: Unpack[ClientOptions],
 ) -> Process:
-    """Builds FedYogi (Reddi et al. 2021, algorithm 2): FedAdam whose steps grow back more slowly.
+    """Builds FedYogi (Reddi et al. 2021, algorithm 2): Yogi at the server.
 
-    The mean of the squares starts at epsilon squared, as in the paper. Arguments, result and errors
-    are those of `build_fed_adam`.
+    It is FedAdam with another rule for the running mean of the squares, after which the steps grow
+    more slowly when the changes become smaller. That mean starts at `epsilon ** 2`, as in the paper.
+
+    Args:
+        model: A model from `fedlab.models.build_model_fn` or `build_functional_model`.
+        server_learning_rate: Step size of the server, at least 0.
+        beta_1: Decay of the running mean of the changes, in [0, 1).
+        beta_2: Decay of the running mean of their squares, in [0, 1).
+        epsilon: Called tau in the paper, above 0.
+        **options: `client_learning_rate`, `client_optimizer`, `weighted` and `aggregator`, which
+            `build_fed_opt` describes; without them its defaults hold.
+
+    Returns:
+        A TFF `LearningProcess`.
+
+    Raises:
+        TypeError: An argument is not a number where a number is meant.
+        ValueError: A number is out of range, an optimizer is not known, or `aggregator` and
+            `weighted` do not go together.
     """
-    optimizers.check_adaptive(server_learning_rate, beta_1, beta_2, epsilon)
+    _check_adaptive(server_learning_rate, beta_1, beta_2, epsilon)
     server = tff.learning.optimizers.build_yogi(
         server_learning_rate, beta_1, beta_2, epsilon, initial_preconditioner_value=epsilon**2
     )
@@ -238,25 +273,36 @@ def build_fed_adagrad(
     epsilon: float = 1e-3,
     **options: Unpack[ClientOptions],
 ) -> Process:
-    """Builds FedAdagrad (Reddi et al. 2021, algorithm 2): steps that only ever get smaller.
+    """Builds FedAdagrad (Reddi et al. 2021, algorithm 2): Adagrad at the server.
 
-    The server divides by the root of the sum of all squares so far, which starts at epsilon
-    squared. (The paper adds epsilon to the root once more; it also leaves beta_1 at 0.)
+    The server divides each coordinate's change by the root of the sum of its squares over all
+    rounds, so the steps become smaller and smaller. The sum starts at `epsilon ** 2`; the paper
+    adds epsilon to the root as well. As in the paper's experiments there is no momentum.
 
     Args:
-        model: As in `build_fed_opt`.
-        server_learning_rate: At least 0.
-        epsilon: The paper's tau, above 0.
-        **options: As in `build_fed_avg`.
+        model: A model from `fedlab.models.build_model_fn` or `build_functional_model`.
+        server_learning_rate: Step size of the server, at least 0.
+        epsilon: Called tau in the paper, above 0.
+        **options: `client_learning_rate`, `client_optimizer`, `weighted` and `aggregator`, which
+            `build_fed_opt` describes; without them its defaults hold.
 
     Returns:
         A TFF `LearningProcess`.
 
     Raises:
-        ValueError: As `build_fed_adam`.
+        TypeError: An argument is not a number where a number is meant.
+        ValueError: A number is out of range, an optimizer is not known, or `aggregator` and
+            `weighted` do not go together.
     """
-    optimizers.check_adaptive(server_learning_rate, 0.0, 0.0, epsilon)
+    _check_adaptive(server_learning_rate, 0.0, 0.0, epsilon)
     server = tff.learning.optimizers.build_adagrad(
         server_learning_rate, initial_preconditioner_value=epsilon**2, epsilon=0.0
     )
     return build_fed_opt(model, server, **options)
+
+
+def _check_adaptive(learning_rate: float, beta_1: float, beta_2: float, epsilon: float) -> None:
+    check_number("server_learning_rate", learning_rate, at_least=0)
+    check_number("beta_1", beta_1, at_least=0, below=1)
+    check_number("beta_2", beta_2, at_least=0, below=1)
+    check_number("epsilon", epsilon, above=0)

@@ -1,20 +1,18 @@
-"""The same clients and server, with nothing learned."""
+"""Federated evaluation: the clients measure a model, and nobody trains it."""
 
 import tensorflow_federated as tff
 
-from fedlab.learning.building_blocks import LOOP, Process, TffModel
-from fedlab.models import keep_keras_eager
+from fedlab.learning.building_blocks import Process, TffModel, build_process
 
 
-@keep_keras_eager()
 def build_evaluation(model: TffModel) -> Process:
     """Builds federated evaluation: each client measures the model on its data, the server adds up.
 
     Args:
-        model: From `fedlab.models`.
+        model: A model from `fedlab.models.build_model_fn` or `build_functional_model`.
 
     Returns:
-        A TFF `LearningProcess` that changes no weights. Its metrics are under
+        A TFF `LearningProcess` that leaves the weights as they are. Its metrics are under
         `metrics["client_work"]["eval"]["current_round_metrics"]`.
     """
-    return tff.learning.algorithms.build_fed_eval(model, loop_implementation=LOOP)
+    return build_process(tff.learning.algorithms.build_fed_eval, model)

@@ -1,24 +1,25 @@
-"""A model for each client: the server's, trained a little further on the client's own examples."""
+"""Personalization: each client trains the server's model a little further on its own examples."""
 
 from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 import pandas as pd
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlab.checks import check_not_empty, check_number
 from fedlab.data import client_arrays
 from fedlab.data.client_data import check_known
 from fedlab.data.preprocessing import INPUT_SPEC, Cohort, Preprocessing
-from fedlab.learning.schedules import check_rate
 from fedlab.models import CreateFn, assign_weights, create_cnn, create_loss
 
-Weights = tff.learning.models.ModelWeights
+Weights: TypeAlias = tff.learning.models.ModelWeights
 
 
 def personalize(
     weights: Weights,
-    train,
-    test,
+    train: tff.simulation.datasets.ClientData,
+    test: tff.simulation.datasets.ClientData,
     client_ids: Iterable[str] | None = None,
     *,
     create_fn: CreateFn = create_cnn,
@@ -27,36 +28,36 @@ def personalize(
     batch_size: int = 20,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Lets every client fine-tune the model, and measures both on its own unseen examples.
+    """Fine-tunes the model for each client and measures it before and after on unseen examples.
 
-    FedAvg with fine-tuning, as in Wang et al. 2019 (federated evaluation of on-device
-    personalization): what a client does is one round's work that it keeps to itself. Each client
-    starts from `weights`; nothing is sent back.
+    Each client starts from `weights` and trains with SGD, as in a round of FedAvg, but sends nothing
+    back (Wang et al. 2019, Federated Evaluation of On-device Personalization).
 
     Args:
-        weights: Of the model that `create_fn` makes.
-        train: `ClientData` to fine-tune on.
-        test: `ClientData` of the same clients to measure on.
-        client_ids: Default: all of `train`.
-        create_fn: Makes the Keras model.
-        learning_rate: Of SGD, at least 0.
-        num_epochs: Passes over a client's examples, at least 1; shuffled.
-        batch_size: At least 1.
+        weights: Weights of the model that `create_fn` makes.
+        train: Examples to fine-tune on.
+        test: Examples of the same clients to measure on.
+        client_ids: Ids of the clients. None: all clients of `train`.
+        create_fn: A function that makes the Keras model.
+        learning_rate: Step size of SGD, at least 0.
+        num_epochs: Passes over a client's shuffled training examples, at least 1.
+        batch_size: Examples in a batch, at least 1.
         seed: Seed of the shuffling, at least 0.
 
     Returns:
-        One row per client: client_id, num_train, num_examples (tested on), accuracy_global,
-        accuracy_personal (in [0, 1]), loss_global, loss_personal (cross-entropy in nats).
+        A table with one row per client and the columns client_id; num_train and num_examples, the
+        numbers of training and test examples; accuracy_global and accuracy_personal, before and
+        after, in [0, 1]; loss_global and loss_personal, mean cross-entropies in nats.
 
     Raises:
+        TypeError: An argument is not a number where a number is meant.
         ValueError: A number is out of range, there are no clients, a client is not in both data
-            sets, or the weights are another model's.
+            sets, or the weights belong to another model.
     """
-    check_rate("learning_rate", learning_rate)
+    learning_rate = check_number("learning_rate", learning_rate, at_least=0)
     preprocessing = Preprocessing(batch_size, num_epochs, shuffle=True, seed=seed)
     client_ids = list(train.client_ids if client_ids is None else client_ids)
-    if not client_ids:
-        raise ValueError("client_ids must name at least one client to personalize. Found none.")
+    check_not_empty("client_ids", client_ids)
     for data in (train, test):
         check_known(client_ids, data.client_ids)
     cohort = Cohort(train, client_ids, preprocessing, round_num=0)
@@ -65,11 +66,11 @@ def personalize(
     rows = []
     for client_id in client_ids:
         pixels, labels = client_arrays(test, client_id)
-        held_out = tf.constant(pixels[..., tf.newaxis]), tf.constant(labels)
+        test_batch = tf.constant(pixels[..., tf.newaxis]), tf.constant(labels)
         assign_weights(model, weights)
-        before = measure_fn(*held_out)
+        before = measure_fn(*test_batch)
         _run_steps(step_fn, cohort[client_id])
-        after = measure_fn(*held_out)
+        after = measure_fn(*test_batch)
         rows.append(
             {
                 "client_id": client_id,
@@ -91,18 +92,22 @@ def fine_tune(
     create_fn: CreateFn = create_cnn,
     learning_rate: float = 0.02,
 ) -> Weights:
-    """Returns the weights after one SGD step on each batch: what a client of FedAvg does in a round.
+    """Trains as a client of FedAvg does in a round: one step of SGD on each batch.
 
     Args:
-        weights: Of the model that `create_fn` makes; they stay as they are.
-        batches: From `fedlab.data.preprocessing`, one client's.
-        create_fn: Makes the Keras model.
-        learning_rate: At least 0; 0 changes nothing.
+        weights: Weights of the model that `create_fn` makes; they are not changed.
+        batches: A client's batches, as `fedlab.data.preprocessing` makes them.
+        create_fn: A function that makes the Keras model.
+        learning_rate: Step size of SGD, at least 0.
+
+    Returns:
+        The weights after the last step, as NumPy arrays.
 
     Raises:
-        ValueError: The rate is negative, or the weights are another model's.
+        TypeError: The rate is not a number.
+        ValueError: The rate is negative, or the weights belong to another model.
     """
-    check_rate("learning_rate", learning_rate)
+    learning_rate = check_number("learning_rate", learning_rate, at_least=0)
     model = assign_weights(create_fn(), weights)
     _run_steps(_build_step_fn(model, learning_rate), batches)
     return Weights(
@@ -117,7 +122,7 @@ def _run_steps(step_fn: Callable, batches: tf.data.Dataset) -> None:
 
 
 def _build_step_fn(model: tf.keras.Model, learning_rate: float) -> Callable:
-    """One graph for all clients' steps; it changes the model's variables."""
+    """Returns a step of SGD on a batch, one graph for all clients, that changes `model`."""
     loss_fn = create_loss()
 
     @tf.function(input_signature=INPUT_SPEC)
@@ -132,7 +137,7 @@ def _build_step_fn(model: tf.keras.Model, learning_rate: float) -> Callable:
 
 
 def _build_measure_fn(model: tf.keras.Model) -> Callable:
-    """One graph for all clients: accuracy and mean loss."""
+    """Returns a function from a batch to accuracy and mean loss, one graph for all clients."""
     loss_fn = create_loss()
 
     @tf.function(input_signature=INPUT_SPEC)

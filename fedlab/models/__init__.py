@@ -1,4 +1,4 @@
-"""What a client trains: Keras models, and the same as TFF models."""
+"""Models that a client trains: Keras models, and the same models in TFF's forms."""
 
 from fedlab.models.cnn import (
     INPUT_SHAPE,
@@ -9,7 +9,7 @@ from fedlab.models.cnn import (
     create_loss,
     create_small_cnn,
 )
-from fedlab.models.keras_eager import keep_keras_eager
+from fedlab.models.keras_eager import restore_eager_keras
 from fedlab.models.keras_to_tff import (
     ModelFn,
     assign_weights,
@@ -29,5 +29,5 @@ __all__ = [
     "create_deeper_cnn",
     "create_loss",
     "create_small_cnn",
-    "keep_keras_eager",
+    "restore_eager_keras",
 ]

@@ -1,17 +1,19 @@
-"""The article's CNN, a deeper and a small one, as Keras models.
+"""CNNs for images of digits as Keras models: the article's, a deeper and a small one.
 
-Every layer has a seeded initializer of its own, so the same seed gives the same weights, bit for
-bit, whatever was built before. The last layer gives logits: the softmax is inside the loss.
+Every layer has an initializer with its own seed, so the same seed gives the same weights, bit for
+bit, whatever was made before. The last layer returns logits: the softmax is inside the loss.
 """
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import tensorflow as tf
 
 from fedlab import _tensorflow as _tensorflow
+from fedlab.checks import check_number
 from fedlab.data.client_data import DIGIT_SHAPE, NUM_DIGITS
 
-CreateFn = Callable[[], tf.keras.Model]
+CreateFn: TypeAlias = Callable[[], tf.keras.Model]
 
 INPUT_SHAPE = (*DIGIT_SHAPE, 1)
 
@@ -25,7 +27,7 @@ def create_cnn(
     """Returns the article's CNN: one convolution, one hidden layer, 693,962 parameters.
 
     Args:
-        num_classes: Number of logits.
+        num_classes: Number of classes, and so of logits.
         seed: Seed of the initial weights.
         input_shape: (height, width, channels) of one image.
 
@@ -48,14 +50,15 @@ def create_cnn(
 def create_deeper_cnn(
     *, num_classes: int = NUM_DIGITS, dropout_rate: float = 0.5, seed: int = 0
 ) -> tf.keras.Sequential:
-    """Returns a deeper CNN with dropout, as the article suggests: here 225,034 parameters.
+    """Returns a deeper CNN with dropout, as the article suggests: 225,034 parameters.
 
-    Two convolutions, yet a third of the size: the second pooling leaves the dense layer fewer
-    inputs. The exact layers are this course's.
+    It has two convolutions, but only a third of the parameters of `create_cnn`, because after the
+    second pooling the dense layer has fewer inputs. The article does not give these exact layers;
+    they are the choice of this course.
 
     Args:
-        num_classes: Number of logits.
-        dropout_rate: Share of the hidden layer's outputs set to 0 in training, in [0, 1).
+        num_classes: Number of classes, and so of logits.
+        dropout_rate: Fraction of the hidden layer's outputs set to 0 in training, in [0, 1).
         seed: Seed of the initial weights and of the dropout.
 
     Returns:
@@ -78,15 +81,15 @@ def create_deeper_cnn(
 
 
 def create_small_cnn(*, num_classes: int = NUM_DIGITS, seed: int = 0) -> tf.keras.Sequential:
-    """Returns a CNN for private training: two convolutions, 34,602 parameters.
+    """Returns a small CNN for training with differential privacy: 34,602 parameters.
 
-    Noise for differential privacy goes onto every parameter, while the clip bounds an update as a
-    whole: the length of the noise grows with the square root of the number of parameters. That of
-    `create_cnn` is 4.5 times as long. Strides take the place of pooling. The exact layers are
-    this course's.
+    The noise of differential privacy is added to every parameter, while the clip bounds an update
+    as a whole. So the norm of the noise grows with the square root of the number of parameters: for
+    `create_cnn` it is 4.5 times as large. Two convolutions with strides do without pooling. The
+    exact layers are the choice of this course.
 
     Args:
-        num_classes: Number of logits.
+        num_classes: Number of classes, and so of logits.
         seed: Seed of the initial weights.
 
     Returns:
@@ -107,30 +110,47 @@ def create_small_cnn(*, num_classes: int = NUM_DIGITS, seed: int = 0) -> tf.kera
 
 
 class Dropout(tf.keras.layers.Layer):
-    """Dropout (Srivastava et al. 2014) whose mask is a function of the seed and of what comes in.
+    """Dropout (Srivastava et al. 2014) whose mask depends only on the seed and on the inputs.
 
-    Keras's own draws from a stream: what one client gets depends on who drew before, and so on the
-    number of workers, on a resumed run, on the runtime.
+    The mask of Keras's own dropout comes from a stream of random numbers that all clients share:
+    what a client draws depends on who drew before, so on the number of worker threads, on whether
+    the run was resumed, and on the runtime. Here the mask must be another one in each step, and the
+    layer knows no number of the step, the round or the client. So it makes the second half of the
+    mask's seed out of the inputs: it takes the largest input, and reads the 32 bits of this
+    float32 as an int32. Inputs of another batch, or of the same batch after a step, have another
+    largest value, and so another mask. The maximum has the same bits in whatever
+    order the values are compared, while the bits of a sum would depend on the order of the
+    additions.
+
+    Two batches with the same largest input get the same mask. Inputs that are all 0, as after a ReLU
+    whose units are all inactive, are such a case; their dropout is 0 with any mask.
 
     Args:
-        rate: Share of the inputs set to 0 in training, in [0, 1); the others grow to keep the mean.
-        seed: Seed of the masks.
+        rate: Fraction of the inputs that is set to 0 in training, in [0, 1). The others are divided
+            by `1 - rate`, so that the mean stays the same.
+        seed: Seed of the masks, an int32.
+
+    Raises:
+        TypeError: `rate` is not a number.
+        ValueError: `rate` is out of range.
     """
 
     def __init__(self, rate: float, *, seed: int):
         super().__init__()
-        if not 0 <= rate < 1:
-            raise ValueError(f"rate must lie in [0, 1). Found {rate}.")
-        self._rate = rate
+        self._rate = check_number("rate", rate, at_least=0, below=1)
         self._seed = seed
 
-    def call(self, inputs, training=None):
-        """Returns float32 of the inputs' shape."""
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Returns the inputs with dropout in training, and unchanged otherwise.
+
+        Args:
+            inputs: float32 of any shape.
+            training: Whether the model is being trained.
+        """
         if not training:
             return inputs
-        # The largest input is the same in whatever order it is found, unlike a sum.
-        drawn = tf.bitcast(tf.reduce_max(inputs), tf.int32)
-        seed = tf.stack([tf.constant(self._seed), drawn])
+        bits_of_largest = tf.bitcast(tf.reduce_max(inputs), tf.int32)
+        seed = tf.stack([tf.constant(self._seed), bits_of_largest])
         return tf.nn.experimental.stateless_dropout(inputs, self._rate, seed=seed)
 
 

@@ -5,6 +5,7 @@ import warnings
 
 import tensorflow_federated as tff
 
+from fedlab.models.keras_eager import restore_eager_keras
 from fedlab.runtime.context import notice
 from fedlab.runtime.local.local_runner import FormRunner, LocalClients
 from fedlab.runtime.local.map_reduce_form import NoFormError
@@ -66,6 +67,7 @@ def compile(
         raise ValueError(f"on_client_error must be 'raise' or 'drop'. Found {on_client_error!r}.")
     if num_workers is not None and num_workers < 1:
         raise ValueError(f"num_workers must be at least 1. Found {num_workers}.")
+    restore_eager_keras()
     drop = on_client_error == "drop"
     secure = _find_secure_sum(secure_sum, runtime)
     if runtime == "ray":

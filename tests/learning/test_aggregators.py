@@ -5,7 +5,6 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
-import scipy.optimize
 import tensorflow as tf
 import tensorflow_federated as tff
 from helpers import tiny
@@ -60,7 +59,7 @@ def clients(vectors, counts=None):
 
 @functools.cache
 def compiled(name, weighted, *args, **options):
-    if name not in ("median", "trimmed_mean", "geometric_median"):
+    if name not in ("median", "trimmed_mean"):
         options["weighted"] = weighted
     aggregator = getattr(aggregators, name)(*args, **options)
     return runtime.compile(
@@ -118,19 +117,12 @@ def test_the_adaptive_norm_follows_the_quantile():
     assert measured["clipping_norm"] == pytest.approx(np.exp(0.2 * (0.5 - 0.75)), rel=1e-5)
 
 
-def test_zeroing_drops_a_broken_client_that_still_counts():
-    # The bound begins at 2 * 10 + 1.
-    found, measured = aggregate("adaptive_zeroing", POISONED)
-    np.testing.assert_allclose(found, np.sum(HONEST, axis=0) / 5, rtol=1e-5)
-    assert measured["zeroed_count"] == 1
-    assert measured["zeroing_norm"] == 21
-
-
 def test_robust_zeroes_and_clips():
     found, measured = aggregate("robust", POISONED, weighted=True)
     expected = np.sum([np.divide(one, np.linalg.norm(one)) for one in HONEST], axis=0) / 5
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert measured["zeroed_count"] == 1
+    assert measured["zeroing_norm"] == 21  # twice the first estimate of 10, plus 1
 
 
 def test_quantization_rounds_to_the_nearest_level():
@@ -157,7 +149,6 @@ def test_compression_is_robust_where_the_arrays_are_small():
         ("mean", ()),
         ("clipping", (1.0,)),
         ("adaptive_clipping", ()),
-        ("adaptive_zeroing", ()),
         ("robust", ()),
         ("compression", ()),
         ("quantization", ()),
@@ -184,30 +175,7 @@ def test_the_trimmed_mean_leaves_out_as_many_at_either_end():
     np.testing.assert_allclose(none, np.mean(HONEST, axis=0), rtol=1e-6)
 
 
-def test_the_geometric_median_of_a_triangle_is_fermat_s_point():
-    # Of an equilateral triangle it is the middle; of an angle of more than 120 degrees, its corner.
-    triangle = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
-    found, _ = aggregate("geometric_median", triangle, num_iterations=100)
-    np.testing.assert_allclose(found, [1 / 3] * 3, rtol=1e-5)
-    flat = [[-1, 0.1, 0], [0, 0, 0], [1, 0.1, 0]]
-    found, _ = aggregate("geometric_median", flat, num_iterations=100)
-    np.testing.assert_allclose(found, [0, 0, 0], atol=1e-3)
-
-
-def test_the_geometric_median_has_the_smallest_sum_of_distances():
-    def total(center):
-        return np.linalg.norm(np.subtract(POISONED, center), axis=1).sum()
-
-    best = scipy.optimize.minimize(total, [1, 0, 2], method="Nelder-Mead", tol=1e-10).fun
-    found, _ = aggregate("geometric_median", POISONED, num_iterations=100)
-    assert total(found) == pytest.approx(best, abs=1e-4)
-    few, _ = aggregate("geometric_median", POISONED)
-    assert best - 1e-4 < total(few) < best + 1e-3
-
-
-@pytest.mark.parametrize(
-    "name, args", [("median", ()), ("trimmed_mean", (0.2,)), ("geometric_median", ())]
-)
+@pytest.mark.parametrize("name, args", [("median", ()), ("trimmed_mean", (0.2,))])
 def test_one_poisoned_client_in_five_cannot_move_a_median(name, args):
     found, _ = aggregate(name, POISONED, None, *args)
     honest = np.mean(HONEST, axis=0)
@@ -237,18 +205,18 @@ def test_a_median_of_several_arrays_on_the_local_runtime_and_tff_s_agree():
 @pytest.mark.parametrize(
     "name, args, options, message",
     [
-        ("clipping", (0.0,), {}, "norm must be a number above 0. Found 0.0"),
+        ("clipping", (0.0,), {}, "norm must be a finite number above 0. Found 0.0"),
         ("adaptive_clipping", (), {"initial_norm": -1.0}, "initial_norm must be .* Found -1.0"),
         ("adaptive_clipping", (), {"learning_rate": 0.0}, "learning_rate must be .* Found 0.0"),
-        ("adaptive_clipping", (), {"quantile": 1.5}, r"quantile must lie in \[0, 1\]. Found 1.5"),
-        ("adaptive_zeroing", (), {"initial_norm": 0.0}, "initial_norm must be .* Found 0.0"),
-        ("adaptive_zeroing", (), {"multiplier": float("nan")}, "multiplier must be .* Found nan"),
-        ("adaptive_zeroing", (), {"quantile": -0.1}, "quantile must lie in .* Found -0.1"),
-        ("quantization", (0,), {}, "num_bits must be between 1 and 16. Found 0"),
+        (
+            "adaptive_clipping",
+            (),
+            {"quantile": 1.5},
+            r"quantile must be a number in \[0, 1\]. Found 1.5",
+        ),
+        ("quantization", (0,), {}, "num_bits must be at least 1. Found 0"),
         ("quantization", (8,), {"min_size": -1}, "min_size must be at least 0. Found -1"),
-        ("trimmed_mean", (0.5,), {}, r"fraction must lie in \[0, 0.5\). Found 0.5"),
-        ("geometric_median", (), {"num_iterations": 0}, "num_iterations must be at least 1"),
-        ("geometric_median", (), {"epsilon": 0.0}, "epsilon must be a number above 0"),
+        ("trimmed_mean", (0.5,), {}, r"fraction must be a number in \[0, 0.5\). Found 0.5"),
     ],
 )
 def test_bad_input_is_named(name, args, options, message):

@@ -90,11 +90,14 @@ def test_is_a_function_of_the_seed():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"learning_rate": -0.1}, "learning_rate must be a number of at least 0. Found -0.1"),
+        (
+            {"learning_rate": -0.1},
+            "learning_rate must be a finite number of at least 0. Found -0.1",
+        ),
         ({"num_epochs": 0}, "num_epochs must be at least 1. Found 0"),
         ({"batch_size": 0}, "batch_size must be at least 1. Found 0"),
         ({"seed": -1}, "seed must be at least 0. Found -1"),
-        ({"client_ids": []}, "at least one client to personalize. Found none"),
+        ({"client_ids": []}, "client_ids must have at least one entry"),
         ({"client_ids": ["c9"]}, "no client 'c9'"),
         ({"create_fn": models.create_cnn}, "These weights are another model's"),
     ],

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 from helpers import tiny
+from keras.src.legacy_tf_layers import base
 
 from fedlab import models, runtime
 from fedlab.data.preprocessing import Preprocessing
@@ -79,8 +80,8 @@ def answer_functionally(model, images):
         weights = tf.nest.map_structure(tf.constant, model.initial_weights)
         return model.predict_on_batch(weights, tf.constant(images), training=False)
 
-    with models.keep_keras_eager():
-        return predict()
+    models.restore_eager_keras()
+    return predict()
 
 
 @every_architecture
@@ -135,11 +136,101 @@ def test_a_keras_model_from_before_still_works_after_tff_s_builders(create_fn, b
     called.fit(IMAGES, np.zeros(len(IMAGES)), verbose=0)
 
 
-def test_tff_s_own_builders_can_be_kept_off_keras_too():
-    called = models.create_cnn()
-    with models.keep_keras_eager():
-        tff.learning.algorithms.build_fed_eval(models.build_model_fn())
-    assert called(IMAGES).shape == (6, 10)
+class Scale(tf.keras.layers.Layer):
+    """A learner's own layer, defined after fedlab was imported."""
+
+    def build(self, input_shape):
+        self.factor = self.add_weight("factor", shape=(), initializer="ones")
+
+    def call(self, inputs):
+        return self.factor * inputs
+
+
+class OwnModel(tf.keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense, self.scale = tf.keras.layers.Dense(10), Scale()
+
+    def call(self, inputs):
+        return self.scale(self.dense(tf.reshape(inputs, (-1, 784))))
+
+
+def create_with_own_layer():
+    layers = [tf.keras.layers.Flatten(input_shape=(28, 28, 1)), tf.keras.layers.Dense(10), Scale()]
+    return tf.keras.Sequential(layers)
+
+
+def create_functional():
+    inputs = tf.keras.Input((28, 28, 1))
+    outputs = Scale()(tf.keras.layers.Dense(10)(tf.keras.layers.Flatten()(inputs)))
+    return tf.keras.Model(inputs, outputs)
+
+
+def build_by_tff(create_fn):
+    """TFF's own builder, with a model_fn that is nothing of fedlab's."""
+    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return tff.learning.algorithms.build_fed_eval(
+        lambda: tff.learning.models.from_keras_model(
+            create_fn(), loss=loss, input_spec=BATCHES.element_spec
+        )
+    )
+
+
+own_models = pytest.mark.parametrize(
+    "create_fn", [create_with_own_layer, create_functional, OwnModel, models.create_cnn]
+)
+restore = pytest.mark.parametrize(
+    "restore_fn", [lambda process: models.restore_eager_keras(), runtime.compile]
+)
+
+
+@own_models
+@restore
+def test_an_eager_model_works_again_after_tff_s_own_builder(create_fn, restore_fn):
+    called, waiting = create_fn(), create_fn()
+    expected = called(IMAGES)
+    called.compile("sgd", models.create_loss(), metrics=["accuracy"])
+    called.evaluate(IMAGES, np.zeros(len(IMAGES)), verbose=0)
+    process = build_by_tff(create_with_own_layer)
+    with pytest.raises(ValueError, match="invalid state"):  # else this test shows nothing
+        called(IMAGES)
+    restore_fn(process)
+    np.testing.assert_array_equal(called(IMAGES), expected)
+    assert waiting(IMAGES).shape == expected.shape
+    called.fit(IMAGES, np.zeros(len(IMAGES)), verbose=0)
+    assert create_fn()(IMAGES).shape == expected.shape
+
+
+@own_models
+def test_an_eager_model_works_between_build_and_rounds(create_fn):
+    model = create_fn()
+    expected = model(IMAGES)
+    process = build_fed_avg(models.build_model_fn(create_with_own_layer))
+    np.testing.assert_array_equal(model(IMAGES), expected)
+    with runtime.compile(process) as runner:
+        np.testing.assert_array_equal(model(IMAGES), expected)
+        state = runner.next(runner.initialize(), [BATCHES]).state
+        np.testing.assert_array_equal(model(IMAGES), expected)
+        build_by_tff(models.create_cnn)  # the compiled process does not care
+        runner.next(state, [BATCHES])
+
+
+def test_an_eager_model_works_after_a_builder_has_failed():
+    model = models.create_cnn()
+    with pytest.raises(RuntimeError, match="no model"):
+        build_fed_avg(models.build_model_fn(create_cnn_then_fail))
+    assert model(IMAGES).shape == (6, 10)
+
+
+def create_cnn_then_fail():
+    models.create_cnn()
+    raise RuntimeError("no model")
+
+
+def test_classes_that_keras_itself_puts_on_its_graph_version_stay_there():
+    bases = base.Layer.__bases__
+    models.restore_eager_keras()
+    assert base.Layer.__bases__ == bases
 
 
 def test_assign_weights_puts_them_in():
