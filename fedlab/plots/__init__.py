@@ -1,4 +1,4 @@
-"""Pictures of data, runs and clients: arrays and records in, matplotlib Axes out.
+"""Pictures of data, runs, attacks and studies: arrays and records in, matplotlib Axes out.
 
 Nothing here shows or saves a figure. In a notebook, end the line with ``;`` so that the picture
 appears without the text of the returned object.
@@ -21,7 +21,7 @@ from fedlab.plots.differential_privacy import (
 from fedlab.plots.ledger import ledger
 from fedlab.plots.noniid import client_changes, client_drift, rounds_to_target, settings_heatmap
 from fedlab.plots.runs import bars, client_spread, confusion_matrix, curves
-from fedlab.plots.secure_sums import pairwise_masks, secure_aggregation, what_arrives
+from fedlab.plots.secure_sums import pairwise_masks, received_values, secure_aggregation
 from fedlab.plots.studies import effects, ladder
 from fedlab.plots.style import COLORS, LABELS, use_style
 
@@ -47,6 +47,7 @@ __all__ = [
     "ledger",
     "noisy_means",
     "pairwise_masks",
+    "received_values",
     "reconstructions",
     "roc",
     "rounds_to_target",
@@ -54,5 +55,4 @@ __all__ = [
     "settings_heatmap",
     "two_worlds",
     "use_style",
-    "what_arrives",
 ]

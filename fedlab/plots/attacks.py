@@ -1,43 +1,52 @@
-"""Pictures of attacks: what was rebuilt, who was found, what an audit has shown."""
+"""Pictures of attacks: rebuilt images, ROC curves, the audit of a promise of privacy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from fedlab.plots.checks import check_not_empty
+from fedlab.checks import check_not_empty, check_number
 from fedlab.plots.data import digits_by_client
-from fedlab.plots.style import COLORS, colors_of, new_axes
+from fedlab.plots.style import COLORS, check_vector, choose_colors, figure_of, new_axes
 
 _ROW_HEIGHT, _IMAGE_MIDDLE = 32, 17.5  # pixels, as `digits_by_client` draws its rows
 
 
 def reconstructions(
-    rows: Mapping[str, np.ndarray],
+    rows: Mapping[str, npt.ArrayLike],
     scores: Mapping[str, float] | None = None,
     *,
     score_format: str = "{:.2f}",
     score_name: str = "SSIM",
 ) -> Axes:
-    """Draws one row of images per attack, the originals' row first, with a score on the right.
+    """Draws one row of images per attack, with a score at the right of the row.
 
     Args:
-        rows: Name to float (n, 28, 28) in [0, 1].
-        scores: Name of a row to its score; the others have none.
-        score_format: Format of the written scores.
-        score_name: Written above the scores.
+        rows: From the name of a row to its images, float (n, 28, 28) in [0, 1]. Put the originals
+            first.
+        scores: From the name of a row to its score. Rows without a score are allowed.
+        score_format: Format string of the scores.
+        score_name: Text above the scores.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
-        ValueError: There are no rows, a score is of no row, or images have another shape or range
-            (names the row).
+        ValueError: There are no rows, a score belongs to no row, or images have another shape or
+            range; the message names the row.
     """
-    check_not_empty(rows, "rows")
+    check_not_empty("rows", rows)
     scores = scores or {}
     if unknown := sorted(set(scores) - set(rows)):
         raise ValueError(f"There is no row {unknown[0]!r} to score. Rows: {', '.join(rows)}.")
-    ax = digits_by_client(rows, num_columns=max(len(images) for images in rows.values()))
-    width, height = ax.figure.get_size_inches()
-    ax.figure.set_size_inches(width + 0.1 * max(map(len, rows)) + 0.8, height + 0.3)  # for the text
+    ax = digits_by_client(
+        rows, num_columns=max(len(np.asarray(images)) for images in rows.values())
+    )
+    figure = figure_of(ax)
+    width, height = figure.get_size_inches()
+    # Room for the names at the left, the scores at the right and their title above.
+    figure.set_size_inches(width + 0.1 * max(map(len, rows)) + 0.8, height + 0.3)
     right = ax.get_xlim()[1] + 6
     for name, value in scores.items():
         y = _ROW_HEIGHT * list(rows).index(name) + _IMAGE_MIDDLE
@@ -48,29 +57,33 @@ def reconstructions(
 
 
 def roc(
-    rates: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    rates: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]],
     *,
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws ROC curves: who was found, against who was accused for nothing; the diagonal is a coin.
+    """Draws ROC curves of membership attacks, and the diagonal of an attack that guesses.
 
     Args:
-        rates: Name to (fpr, tpr), each float (num_points,) in [0, 1] and not falling, as in
+        rates: From the name of an attack to its false and its true positive rates, each float
+            (num_points,) in [0, 1] and not falling, as in
             `fedlab.attacks.membership.AttackResult`.
         title: Title above the curves.
-        ax: Axes to draw on; a figure of its own by default.
+        ax: Axes to draw on. None: those of a new figure.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
-        ValueError: There are no curves, or rates that are none (names the curve).
+        ValueError: There are no curves, or the rates of a curve are not as above; the message
+            names the curve.
     """
-    check_not_empty(rates, "rates")
-    for name, pair in rates.items():
-        _check_rates(name, *pair)
+    check_not_empty("rates", rates)
+    curves = {name: _check_rates(name, *pair) for name, pair in rates.items()}
     ax = ax or new_axes(5.6, 5.2)
     ax.plot([0, 1], [0, 1], color="#444444", ls="--", lw=1.4, label="a coin")
-    colors = colors_of(rates)
-    for name, (fpr, tpr) in rates.items():
+    colors = choose_colors(rates)
+    for name, (fpr, tpr) in curves.items():
         ax.plot(fpr, tpr, color=colors[name], label=name, drawstyle="steps-post")
     ax.set(xlabel="false positives (share of non-members)", xlim=(-0.01, 1.01))
     ax.set(ylabel="true positives (share of members)", ylim=(-0.01, 1.01))
@@ -80,45 +93,54 @@ def roc(
 
 
 def audit(
-    noise_multipliers: Sequence[float],
-    upper: Sequence[float],
-    lower: Sequence[float],
+    noise_multipliers: npt.ArrayLike,
+    upper: npt.ArrayLike,
+    lower: npt.ArrayLike,
     *,
-    most: float | None = None,
+    largest: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws the accountant's epsilon above the one that an audit has shown, on log scales.
+    """Draws an upper and a lower bound of epsilon against the noise, on log scales.
 
-    The true one lies between. A lower bound of 0, which shows nothing, is drawn at the bottom.
+    The true epsilon lies between the bounds. A lower bound of 0 says nothing; it is drawn at 0.1,
+    the bottom of the picture.
 
     Args:
-        noise_multipliers: Of the runs, each above 0.
-        upper: The accountant's epsilons, each above 0.
-        lower: The audit's, each at least 0.
-        most: What an audit of this size can show if every guess is right.
-        ax: Axes to draw on; a figure of its own by default.
+        noise_multipliers: float (num_runs,): noise multipliers, each above 0.
+        upper: float (num_runs,): the accountant's epsilons in nats, each above 0.
+        lower: float (num_runs,): the audit's epsilons in nats, each at least 0.
+        largest: The epsilon in nats, above 0, that an audit of this size shows if every guess is
+            right; drawn as a line. None: no line.
+        ax: Axes to draw on. None: those of a new figure.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
+        TypeError: `largest` is not a number.
         ValueError: There are no runs, the lengths differ, or a number is out of range.
     """
-    noise, high, low = (np.asarray(one, float) for one in (noise_multipliers, upper, lower))
-    if noise.ndim != 1 or not len(noise) or not noise.shape == high.shape == low.shape:
-        shapes = f"{noise.shape}, {high.shape} and {low.shape}"
-        raise ValueError(f"There must be one upper and one lower per run. Found {shapes}.")
+    noise = check_vector("noise_multipliers", noise_multipliers)
+    high, low = check_vector("upper", upper), check_vector("lower", lower)
+    if not noise.shape == high.shape == low.shape:
+        sizes = f"{len(noise)}, {len(high)} and {len(low)}"
+        raise ValueError(
+            f"noise_multipliers, upper and lower must have equal lengths. Found {sizes}."
+        )
     if not ((noise > 0).all() and (high > 0).all() and (low >= 0).all()):
-        raise ValueError("Noise and upper must be above 0, and lower at least 0.")
+        raise ValueError("noise_multipliers and upper must be above 0, and lower at least 0.")
     ax = ax or new_axes(8, 4.5)
     bottom = 0.1
     ax.fill_between(noise, np.maximum(low, bottom), high, color=COLORS["neutral"], alpha=0.15, lw=0)
-    style = {"color": COLORS["model"], "marker": "v"}
-    ax.plot(noise, high, label="accountant: at most this", **style)
-    style = {"color": COLORS["update"], "marker": "^"}
-    ax.plot(noise, np.maximum(low, bottom), label="audit: at least this", **style)
-    if most is not None:
+    ax.plot(noise, high, color=COLORS["model"], marker="v", label="accountant: at most this")
+    low = np.maximum(low, bottom)
+    ax.plot(noise, low, color=COLORS["update"], marker="^", label="audit: at least this")
+    if largest is not None:
+        check_number("largest", largest, above=0)
         label = "the most that this audit can show"
-        ax.axhline(most, color="#444444", ls=":", lw=1.6, label=label)
+        ax.axhline(largest, color="#444444", ls=":", lw=1.6, label=label)
     ax.set(xscale="log", yscale="log", xlabel="noise multiplier", ylabel="epsilon (nats)")
-    ax.set_xticks(noise, [f"{one:g}" for one in noise])
+    ax.set_xticks(noise, [f"{value:g}" for value in noise])
     ax.minorticks_off()
     ax.set_ylim(bottom=0.9 * bottom)
     ax.yaxis.set_major_formatter("{x:g}")
@@ -126,11 +148,15 @@ def audit(
     return ax
 
 
-def _check_rates(name: str, fpr: np.ndarray, tpr: np.ndarray) -> None:
-    pair = [np.asarray(one, float) for one in (fpr, tpr)]
-    if pair[0].ndim != 1 or not len(pair[0]) or pair[0].shape != pair[1].shape:
-        shapes = " and ".join(str(one.shape) for one in pair)
-        raise ValueError(f"{name!r} needs one tpr per fpr, as vectors. Found {shapes}.")
-    for one in pair:
-        if not ((one >= 0).all() and (one <= 1).all() and (np.diff(one) >= 0).all()):
+def _check_rates(
+    name: str, fpr: npt.ArrayLike, tpr: npt.ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
+    false_rates = check_vector(f"The false positive rates of {name!r}", fpr)
+    true_rates = check_vector(f"The true positive rates of {name!r}", tpr)
+    if len(false_rates) != len(true_rates):
+        sizes = f"{len(false_rates)} and {len(true_rates)}"
+        raise ValueError(f"{name!r} needs one true for each false positive rate. Found {sizes}.")
+    for rates in (false_rates, true_rates):
+        if not ((rates >= 0).all() and (rates <= 1).all() and (np.diff(rates) >= 0).all()):
             raise ValueError(f"The rates of {name!r} must lie in [0, 1] and must not fall.")
+    return false_rates, true_rates

@@ -1,23 +1,31 @@
-"""Pictures of what the clients hold."""
+"""Pictures of the clients' data: images, labels, numbers of examples."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import matplotlib.pyplot as plt
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fedlab.plots.checks import check_at_least_one, check_counts, check_not_empty
-from fedlab.plots.style import COLORS, clean_cells, new_axes, row_percent, write_cells
+from fedlab.checks import check_count, check_not_empty
+from fedlab.plots.style import (
+    COLORS,
+    check_counts,
+    clean_cells,
+    new_axes,
+    row_percent,
+    write_cells,
+)
 
-Counts = pd.DataFrame | Mapping[str, np.ndarray]
+Counts: TypeAlias = pd.DataFrame | Mapping[str, npt.ArrayLike]
 
 
 def digits(
-    images: np.ndarray,
+    images: npt.ArrayLike,
     labels: Sequence[Any] | None = None,
     *,
     num_columns: int = 10,
@@ -27,17 +35,22 @@ def digits(
     """Draws images in a grid, row by row, each under its label.
 
     Args:
-        images: float (n, 28, 28) in [0, 1], background 1.0, ink 0.0.
-        labels: n labels (numbers or text), or None for none.
-        num_columns: Images in a row, at least 1.
+        images: float (n, 28, 28) in [0, 1]; 1.0 is drawn white, 0.0 black.
+        labels: n labels, numbers or text. None: no labels.
+        num_columns: Number of images in a row, at least 1.
         title: Title above the grid.
-        ax: Axes to draw on; a figure of its own by default.
+        ax: Axes to draw on. None: those of a new figure.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
-        ValueError: For another shape, values outside [0, 1], or as many labels as do not fit.
+        TypeError: `num_columns` is not a whole number.
+        ValueError: The images have another shape or values outside [0, 1], `num_columns` is below
+            1, or there is not one label per image.
     """
     images = _check_images(images, "images")
-    check_at_least_one(num_columns, "num_columns")
+    check_count("num_columns", num_columns)
     if labels is not None and len(labels) != len(images):
         raise ValueError(f"There must be one label per image. Found {len(labels)}, {len(images)}.")
     columns = min(num_columns, len(images))
@@ -50,21 +63,30 @@ def digits(
 
 
 def digits_by_client(
-    images_by_client: Mapping[str, np.ndarray], *, num_columns: int = 10, title: str | None = None
+    images_by_client: Mapping[str, npt.ArrayLike],
+    *,
+    num_columns: int = 10,
+    title: str | None = None,
 ) -> Axes:
-    """Draws one row of images per client, so that each writer's hand can be seen.
+    """Draws one row of images per client, to compare how the clients write.
 
     Args:
-        images_by_client: Client id to float (n, 28, 28) in [0, 1], the first of which are drawn;
-            up to 12 clients fit on a screen.
-        num_columns: Most images in a row, at least 1.
+        images_by_client: From a client's id to its images, float (n, 28, 28) in [0, 1]. Up to 12
+            clients fit on a screen.
+        num_columns: Largest number of images in a row, at least 1; a client's other images are not
+            drawn.
         title: Title above the rows.
 
+    Returns:
+        The Axes of the picture.
+
     Raises:
-        ValueError: For no clients, or images of another shape or range (names the client).
+        TypeError: `num_columns` is not a whole number.
+        ValueError: There are no clients, `num_columns` is below 1, or images have another shape or
+            range; the message names the client.
     """
-    check_not_empty(images_by_client, "images_by_client")
-    check_at_least_one(num_columns, "num_columns")
+    check_not_empty("images_by_client", images_by_client)
+    check_count("num_columns", num_columns)
     rows = [_check_images(v, f"client {k!r}")[:num_columns] for k, v in images_by_client.items()]
     ax = _draw_rows(rows, max(map(len, rows)), 4, title, None)
     ax.set_yticks([32 * i + 17.5 for i in range(len(rows))], list(images_by_client), fontsize=12)
@@ -80,14 +102,19 @@ def label_mix(
     """Draws label counts as a heat map: a column is a client, a row a label.
 
     Args:
-        counts: Counts >= 0: a DataFrame (client ids down, labels across), or client id to
-            (num_classes,). Reads best for 1 to 40 clients; cells carry numbers up to 12.
-        normalize: Shows the percentage of the client's examples instead of the count.
+        counts: Numbers of examples, at least 0: a table with a row per client and a column per
+            label, or a mapping from client id to numbers (num_classes,). Up to 40 clients are easy
+            to read; up to 12 clients the numbers are written into the cells.
+        normalize: Whether to draw percentages of the client's examples instead of counts.
         title: Title above the map.
-        ax: Axes to draw on; a figure of its own by default.
+        ax: Axes to draw on. None: those of a new figure.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
-        ValueError: For no clients, counts below 0, or clients with different numbers of labels.
+        ValueError: There are no clients, a count is negative or not finite, or clients have
+            different numbers of labels.
     """
     frame = _counts_frame(counts)
     cells = row_percent(frame.to_numpy()) if normalize else frame.to_numpy()
@@ -111,14 +138,20 @@ def label_histograms(counts: Counts, num_columns: int = 5) -> Figure:
     """Draws one small histogram of labels per client, all on the same scale.
 
     Args:
-        counts: As in `label_mix`.
-        num_columns: Histograms in a row, at least 1.
+        counts: Numbers of examples, at least 0: a table with a row per client and a column per
+            label, or a mapping from client id to numbers (num_classes,).
+        num_columns: Number of histograms in a row, at least 1.
+
+    Returns:
+        The figure.
 
     Raises:
-        ValueError: As in `label_mix`.
+        TypeError: `num_columns` is not a whole number.
+        ValueError: There are no clients, a count is negative or not finite, or clients have
+            different numbers of labels, or `num_columns` is below 1.
     """
     frame = _counts_frame(counts)
-    check_at_least_one(num_columns, "num_columns")
+    check_count("num_columns", num_columns)
     columns = min(num_columns, len(frame))
     rows = -(-len(frame) // columns)
     size = (max(3.5, 2.2 * columns), 0.7 + 1.5 * rows)
@@ -138,21 +171,24 @@ def label_histograms(counts: Counts, num_columns: int = 5) -> Figure:
     return figure
 
 
-def examples_per_client(num_examples: np.ndarray, ax: Axes | None = None) -> Axes:
-    """Draws a histogram of client sizes with the median marked.
+def examples_per_client(num_examples: npt.ArrayLike, ax: Axes | None = None) -> Axes:
+    """Draws a histogram of the clients' numbers of examples, with the median as a line.
 
     Args:
-        num_examples: int (num_clients,), examples each client holds, >= 0.
-        ax: Axes to draw on; a figure of its own by default.
+        num_examples: int (num_clients,): each client's number of examples, at least 0.
+        ax: Axes to draw on. None: those of a new figure.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
-        ValueError: For no clients or a number below 0.
+        ValueError: There are no clients, or a number is negative.
     """
-    sizes = check_counts(np.atleast_1d(np.asarray(num_examples)), "num_examples")
+    sizes = check_counts("num_examples", np.atleast_1d(num_examples))
     ax = ax or new_axes(8, 4)
     width = max(1, int(np.ceil(np.ptp(sizes) / 25)))
     edges = np.arange(sizes.min(), sizes.max() + width + 1, width) - 0.5
-    ax.hist(sizes, bins=edges, color=COLORS["neutral"], edgecolor="white")
+    ax.hist(sizes, bins=list(edges), color=COLORS["neutral"], edgecolor="white")
     median = float(np.median(sizes))
     ax.axvline(median, color=COLORS["worst"], label=f"median {median:g}")
     for axis in (ax.xaxis, ax.yaxis):
@@ -163,15 +199,15 @@ def examples_per_client(num_examples: np.ndarray, ax: Axes | None = None) -> Axe
     return ax
 
 
-def _check_images(images: np.ndarray, name: str) -> np.ndarray:
-    """Returns images as (n, 28, 28), n >= 1, values in [0, 1], or says which of these fails."""
+def _check_images(images: npt.ArrayLike, name: str) -> np.ndarray:
+    """Returns images as (n, 28, 28), n >= 1, values in [0, 1], after checking this."""
     images = np.asarray(images)
     if images.ndim != 3 or images.shape[1:] != (28, 28) or len(images) == 0:
-        found = f"Found {images.shape}; reshape with images.reshape(-1, 28, 28)."
-        raise ValueError(f"{name}: images must have shape (n, 28, 28), n at least 1. {found}")
+        hint = f"Found {images.shape}; reshape with images.reshape(-1, 28, 28)."
+        raise ValueError(f"{name}: images must have shape (n, 28, 28), n at least 1. {hint}")
     if not (images.min() >= 0 and images.max() <= 1):  # also false for NaN
-        found = f"Found {images.min():g} to {images.max():g}; rescale or use np.clip."
-        raise ValueError(f"{name}: pixels must be in [0, 1]. {found}")
+        hint = f"Found {images.min():g} to {images.max():g}; rescale or use np.clip."
+        raise ValueError(f"{name}: pixels must be in [0, 1]. {hint}")
     return images
 
 
@@ -186,7 +222,7 @@ def _draw_rows(
             canvas[top : top + 28, left : left + 28] = image
     height, width = canvas.shape
     ax = ax or new_axes(max(3.0, 0.031 * width), 0.031 * height + (0.4 if title else 0.0))
-    grays = plt.get_cmap("gray", 32)  # as many as one can tell apart, and a smaller PNG
+    grays = plt.get_cmap("gray", 32)  # 32 grey levels look the same and make a smaller PNG
     ax.imshow(canvas, cmap=grays, vmin=0, vmax=1, interpolation="nearest")
     ax.set_title(title or "")
     ax.axis("off")
@@ -194,13 +230,14 @@ def _draw_rows(
 
 
 def _counts_frame(counts: Counts) -> pd.DataFrame:
-    """Returns checked counts: client ids down, labels across."""
-    check_not_empty(counts, "counts")
+    """Returns checked counts with a row per client and a column per label."""
+    check_not_empty("counts", counts)
     if not isinstance(counts, pd.DataFrame):
-        lengths = {client_id: len(row) for client_id, row in counts.items()}
+        rows = {client_id: np.atleast_1d(row) for client_id, row in counts.items()}
+        lengths = {client_id: len(row) for client_id, row in rows.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"Every client needs a count for each label. Found lengths {lengths}.")
-        counts = pd.DataFrame.from_dict({k: list(v) for k, v in counts.items()}, orient="index")
+        counts = pd.DataFrame.from_dict({k: list(v) for k, v in rows.items()}, orient="index")
     for client_id, row in counts.iterrows():
-        check_counts(row.to_numpy(), f"counts of client {client_id!r}")
+        check_counts(f"counts of client {client_id!r}", row.to_numpy())
     return counts

@@ -1,7 +1,4 @@
-"""Diagrams of federated learning, drawn from patches and arrows in inches.
-
-As with `fedlab.plots`, assign the result in a notebook.
-"""
+"""Diagrams of federated learning, drawn from patches and arrows; all lengths are inches."""
 
 import math
 import textwrap
@@ -12,7 +9,8 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from fedlab.plots import COLORS
+from fedlab.checks import check_choice, check_count, check_not_empty
+from fedlab.plots.style import COLORS
 
 _INK, _GRAY, _PAPER = "#222222", "#8A8A8A", "#F4F6F8"
 _DATA = "#117733"
@@ -35,15 +33,16 @@ def architecture(num_clients: int = 5) -> Axes:
     """Draws the server above its clients: models go down, updates come up, data stays.
 
     Args:
-        num_clients: Clients to draw, 1 to 6. They work in parallel.
+        num_clients: Number of clients, 1 to 6.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
-        ValueError: For another number of clients.
+        TypeError: `num_clients` is not a whole number.
+        ValueError: `num_clients` is out of range.
     """
-    if not 1 <= num_clients <= 6:
-        raise ValueError(
-            f"num_clients must be between 1 and 6 to be readable. Found {num_clients}."
-        )
+    check_count("num_clients", num_clients, at_most=6)
     pitch = 2.0
     width = max(7.0, pitch * num_clients + 0.2)
     middle = width / 2
@@ -70,10 +69,13 @@ def training_round(step: int | None = None) -> Axes:
     """Draws a round as a loop of four steps: select, broadcast, train locally, average.
 
     Args:
-        step: 1 to 4 to highlight one step (the others turn pale), or None.
+        step: Number of the step to highlight, 1 to 4; the others are drawn pale. None: all alike.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
-        ValueError: For another step.
+        ValueError: `step` is another value.
     """
     if step not in (None, 1, 2, 3, 4):
         raise ValueError(f"step must be 1, 2, 3, 4 or None. Found {step}.")
@@ -100,18 +102,20 @@ def series_map(lessons: Sequence[tuple[str, str]], current: str | None = None) -
     """Draws the lessons as a path of numbered boxes, counted from 0.
 
     Args:
-        lessons: Pairs (title of up to 45 letters, notebook), at least one. A lesson whose notebook
-            is "" is still to come and drawn dashed.
-        current: Notebook to highlight, as in `lessons`.
+        lessons: A pair (title, notebook) for each lesson, at least one; a title of up to 45 letters
+            fits. A lesson with the notebook "" is not written yet and is drawn dashed.
+        current: Notebook of the lesson to highlight. None: no lesson.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
-        ValueError: For no lessons, or a current one that is not among them.
+        ValueError: There are no lessons, or `current` is not the notebook of one of them.
     """
-    if not lessons:
-        raise ValueError("There must be at least one lesson. Found 0.")
+    check_not_empty("lessons", lessons)
     notebooks = [notebook for _, notebook in lessons if notebook]
-    if current is not None and current not in notebooks:
-        raise ValueError(f"current must be one of {', '.join(notebooks)}. Found {current!r}.")
+    if current is not None:
+        check_choice("current", current, notebooks)
     num_rows = math.ceil(len(lessons) / 5)
     num_columns = math.ceil(len(lessons) / num_rows)
     ax = _canvas(2.4 * num_columns, 1.75 * num_rows, None)
@@ -136,17 +140,17 @@ def _place(i: int, num_columns: int, num_rows: int) -> tuple[float, float]:
 
 
 def _lesson(
-    ax: Axes, x: float, y: float, number: str, title: str, is_there: bool, is_current: bool
+    ax: Axes, x: float, y: float, number: str, title: str, is_written: bool, is_current: bool
 ) -> None:
-    edge = COLORS["model"] if is_there else _GRAY
-    face = COLORS["model"] if is_current else _PAPER if is_there else "white"
-    ink = "white" if is_current else _INK if is_there else "#666666"
+    edge = COLORS["model"] if is_written else _GRAY
+    face = COLORS["model"] if is_current else _PAPER if is_written else "white"
+    ink = "white" if is_current else _INK if is_written else "#666666"
     box = _box(ax, x - 0.97, y - 0.6, 1.94, 1.2, edge, face=face)
-    box.set_linestyle("-" if is_there else "--")
+    box.set_linestyle("-" if is_written else "--")
     ax.text(x - 0.83, y + 0.38, number, va="center", fontsize=14, weight="bold", color=ink)
     lines = textwrap.fill(title, 17)
     ax.text(x - 0.83, y - 0.17, lines, va="center", fontsize=12, color=ink, linespacing=1.15)
-    if not is_there:
+    if not is_written:
         ax.text(x + 0.83, y + 0.38, "to come", ha="right", va="center", fontsize=10, color=ink)
 
 
@@ -173,7 +177,8 @@ def _box(
 ) -> FancyBboxPatch:
     style = "round,pad=0,rounding_size=0.12"
     box = FancyBboxPatch((x, y), width, height, boxstyle=style, ec=edge, fc=face, lw=2, alpha=alpha)
-    return ax.add_patch(box)
+    ax.add_patch(box)
+    return box
 
 
 def _arrow(
@@ -213,10 +218,10 @@ def _client(ax: Axes, x: float, device: str, digits: str, slant: int) -> None:
     _box(ax, x - 0.76, 0.74, 1.52, 1.22, _DATA, face="white").set_linestyle("--")
     for left, digit, turn in zip((-0.62, -0.18, 0.26), digits, (5, -5, 0), strict=True):
         ax.add_patch(Rectangle((x + left, 1.42), 0.36, 0.4, ec=_GRAY, fc="white", lw=1))
-        style = {"ha": "center", "va": "center", "fontsize": 15, "rotation": turn + slant}
-        ax.text(x + left + 0.18, 1.61, digit, **style)
-    style = {"ha": "center", "va": "center", "fontsize": 12, "color": _DATA}
-    ax.text(x, 1.08, "private data\nstays here", **style)
+        angle = turn + slant
+        ax.text(x + left + 0.18, 1.61, digit, ha="center", va="center", fontsize=15, rotation=angle)
+    text = "private data\nstays here"
+    ax.text(x, 1.08, text, ha="center", va="center", fontsize=12, color=_DATA)
 
 
 def _device(ax: Axes, x: float, y: float, device: str) -> None:
@@ -236,7 +241,7 @@ def _device(ax: Axes, x: float, y: float, device: str) -> None:
 
 
 def _legend(ax: Axes, width: float) -> None:
-    """Names the two arrows and the fence, in the middle of the bottom line."""
+    """Draws the legend of the arrows and the dashed box, in the middle of the bottom."""
     x, y = width / 2 - 3.3, 0.27
     _arrow(ax, (x, y + 0.16), (x, y - 0.16), COLORS["model"])
     ax.text(x + 0.15, y, "model goes down", va="center", fontsize=12)

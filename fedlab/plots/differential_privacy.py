@@ -1,36 +1,40 @@
-"""Pictures of differential privacy: what clipping cuts, what noise hides, what it costs."""
+"""Pictures of differential privacy: clipping, noise, the meaning of epsilon, its cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 from scipy.stats import norm
 
-from fedlab.plots.checks import check_not_empty
-from fedlab.plots.style import COLORS, colors_of, new_axes
+from fedlab.checks import check_not_empty, check_number
+from fedlab.plots.style import COLORS, MARKERS, choose_colors, new_axes
 
-_MARKERS = "os^DvPX*"
 _PALE = "#B8B8B8"
-_REACH = 4.0  # standard deviations of the bell curves that are drawn
+_NUM_STDDEVS = 4.0  # how far the bell curves are drawn to either side
 _COLUMNS = ("target_epsilon", "accuracy")
 
 
-def clipping(updates: np.ndarray, clip: float, *, ax: Axes | None = None) -> Axes:
-    """Draws updates as arrows from one point, before (pale) and after clipping, and the circle.
+def clipping(updates: npt.ArrayLike, clip: float, *, ax: Axes | None = None) -> Axes:
+    """Draws updates as arrows before (grey) and after clipping, and the clip as a circle.
 
     Args:
-        updates: float (num_clients, 2), in the plane; finite.
-        clip: Largest length that is left, above 0.
-        ax: Axes to draw on; a figure of its own by default.
+        updates: float (num_clients, 2): the clients' updates in a plane, finite.
+        clip: Largest L2 norm of a clipped update, above 0.
+        ax: Axes to draw on. None: those of a new figure.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
-        ValueError: There are no updates, or they or the clip are not as above.
+        TypeError: `clip` is not a number.
+        ValueError: There are no updates, or an update or the clip is not as above.
     """
-    updates = _check_arrows(updates, "updates")
-    _check_above_0(clip, "clip")
+    updates = _check_points("updates", updates)
+    check_number("clip", clip, above=0)
     lengths = np.linalg.norm(updates, axis=1, keepdims=True)
     clipped = updates * np.minimum(1, clip / np.maximum(lengths, 1e-12))
     ax = ax or new_axes(6.4, 5.6)
@@ -44,63 +48,74 @@ def clipping(updates: np.ndarray, clip: float, *, ax: Axes | None = None) -> Axe
 
 
 def noisy_means(
-    mean: np.ndarray, noisy: np.ndarray, stddev: float, *, ax: Axes | None = None
+    mean: npt.ArrayLike, noisy: npt.ArrayLike, stddev: float, *, ax: Axes | None = None
 ) -> Axes:
-    """Draws one mean, what several draws of noise make of it, and how far the noise usually goes.
+    """Draws a mean, the same mean with several draws of noise, and the noise's spread.
+
+    Circles around the mean have radii of one and two standard deviations.
 
     Args:
-        mean: float (2,): the true mean in the plane.
-        noisy: float (num_draws, 2): mean plus noise.
-        stddev: Of the noise in each direction, above 0; circles at one and two of them.
-        ax: Axes to draw on; a figure of its own by default.
+        mean: float (2,): the true mean in a plane.
+        noisy: float (num_draws, 2): the mean plus noise.
+        stddev: Standard deviation of the noise in each direction, above 0.
+        ax: Axes to draw on. None: those of a new figure.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
+        TypeError: `stddev` is not a number.
         ValueError: There are no draws, or a number is not as above.
     """
-    (mean,) = _check_arrows(np.reshape(mean, (1, -1)), "mean")
-    noisy = _check_arrows(noisy, "noisy")
-    _check_above_0(stddev, "stddev")
+    true_mean = _check_points("mean", np.reshape(mean, (1, -1)))
+    noisy = _check_points("noisy", noisy)
+    check_number("stddev", stddev, above=0)
     ax = ax or new_axes(6.4, 5.6)
+    (x, y), color = true_mean[0].tolist(), COLORS["update"]
     for times, name in ((1, "one standard deviation"), (2, "two")):
-        style = {"color": COLORS["update"], "alpha": 0.16 / times, "lw": 0}
-        ax.add_patch(Circle(mean, times * stddev, label=name, **style))
+        radius, alpha = times * stddev, 0.16 / times
+        ax.add_patch(Circle((x, y), radius, label=name, color=color, alpha=alpha, lw=0))
     _draw_arrows(ax, noisy, COLORS["update"], "published: with noise")
-    _draw_arrows(ax, mean[np.newaxis], COLORS["model"], "the true mean")
-    edges = [mean + 2.1 * stddev, mean - 2.1 * stddev]
-    _frame(ax, np.vstack([noisy, mean, *edges]))
+    _draw_arrows(ax, true_mean, COLORS["model"], "the true mean")
+    reach = 2.1 * stddev
+    _frame(ax, np.vstack([noisy, true_mean, true_mean + reach, true_mean - reach]))
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return ax
 
 
 def two_worlds(noise_multiplier: float, epsilon: float, *, ax: Axes | None = None) -> Axes:
-    """Draws what one noised sum looks like with a client and without, along that client's update.
+    """Draws the densities of a noised sum with a client and without, along that client's update.
 
-    The x axis is in units of the clip: without the client the sum lies at 0, with one that was
-    clipped at 1. Filled: where the one is more than `exp(epsilon)` times as likely as the other, the
-    part that is above that; its area is delta (Balle and Wang 2018).
+    The x axis is in units of the clip: the mean of the sum is 0 without the client, and 1 with a
+    client whose update has the largest length. The filled area lies under the density with the
+    client and above `exp(epsilon)` times the density without; it is delta (Balle and Wang 2018).
 
     Args:
-        noise_multiplier: Standard deviation over the clip, above 0.
-        epsilon: At least 0.
-        ax: Axes to draw on; a figure of its own by default.
+        noise_multiplier: Standard deviation of the noise divided by the clip, above 0.
+        epsilon: Epsilon in nats, at least 0.
+        ax: Axes to draw on. None: those of a new figure.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
+        TypeError: An argument is not a number.
         ValueError: A number is out of range.
     """
-    _check_above_0(noise_multiplier, "noise_multiplier")
-    if not 0 <= epsilon < np.inf:
-        raise ValueError(f"epsilon must be a number of at least 0. Found {epsilon}.")
+    check_number("noise_multiplier", noise_multiplier, above=0)
+    check_number("epsilon", epsilon, at_least=0)
     ax = ax or new_axes(8, 4.2)
-    places = np.linspace(-_REACH * noise_multiplier, 1 + _REACH * noise_multiplier, 400)
-    without, with_one = (norm.pdf(places, center, noise_multiplier) for center in (0, 1))
-    ceiling = np.exp(epsilon) * without
-    ax.plot(places, without, color=COLORS["model"], label="without the client")
-    ax.plot(places, with_one, color=COLORS["update"], label="with the client")
+    places = np.linspace(-_NUM_STDDEVS * noise_multiplier, 1 + _NUM_STDDEVS * noise_multiplier, 400)
+    without_client, with_client = (norm.pdf(places, center, noise_multiplier) for center in (0, 1))
+    ceiling = np.exp(epsilon) * without_client
+    ax.plot(places, without_client, color=COLORS["model"], label="without the client")
+    ax.plot(places, with_client, color=COLORS["update"], label="with the client")
     ax.plot(places, ceiling, color=COLORS["model"], ls="--", lw=1.4, label="the left one × exp(ε)")
-    is_above = with_one > ceiling
-    style = {"color": COLORS["update"], "alpha": 0.35, "lw": 0}
-    ax.fill_between(places, ceiling, with_one, where=is_above, label="δ: this area", **style)
-    ax.set_ylim(0, 1.12 * with_one.max())
+    is_above, color = with_client > ceiling, COLORS["update"]
+    ax.fill_between(
+        places, ceiling, with_client, is_above, color=color, alpha=0.35, lw=0, label="δ: this area"
+    )
+    ax.set_ylim(0, 1.12 * with_client.max())
     ax.set(xlabel="the sum along the client's update, in clips", ylabel="probability density")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return ax
@@ -109,30 +124,33 @@ def two_worlds(noise_multiplier: float, epsilon: float, *, ax: Axes | None = Non
 def accuracy_against_epsilon(
     runs_by_name: Mapping[str, pd.DataFrame], *, ax: Axes | None = None
 ) -> Axes:
-    """Draws accuracy against epsilon: the mean of the seeds and the band from worst to best.
+    """Draws accuracy against epsilon: the mean over seeds and a band from the worst to the best.
 
-    Runs without noise, whose epsilon is infinite, are a dashed line with a band of its own.
+    Runs without noise have an infinite epsilon and are drawn as a dashed line with a band.
 
     Args:
-        runs_by_name: Name to a table with a row a run and the columns target_epsilon (above 0, or
-            infinite) and accuracy (in [0, 1]).
-        ax: Axes to draw on; a figure of its own by default.
+        runs_by_name: From a name to a table with a row per run and the columns target_epsilon, in
+            nats, above 0 or infinite, and accuracy, in [0, 1].
+        ax: Axes to draw on. None: those of a new figure.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
-        ValueError: There are no runs, none of a name has noise, a column is missing or a number is
-            out of range (names the table).
+        ValueError: There are no runs, a table has no run with noise, a column is missing, or a
+            number is out of range; the message names the table.
     """
-    check_not_empty(runs_by_name, "runs_by_name")
+    check_not_empty("runs_by_name", runs_by_name)
     for name, runs in runs_by_name.items():
         _check_runs(name, runs)
-    colors = colors_of(runs_by_name)
+    colors = choose_colors(runs_by_name)
     ax = ax or new_axes(8.5, 4.8)
-    drawn = set()
+    epsilons: set[float] = set()
     for number, (name, runs) in enumerate(runs_by_name.items()):
-        color, marker = colors[name], _MARKERS[number % len(_MARKERS)]
+        color, marker = colors[name], MARKERS[number % len(MARKERS)]
         is_noisy = np.isfinite(runs.target_epsilon)
         seeds = runs[is_noisy].groupby("target_epsilon").accuracy
-        drawn |= set(seeds.groups)
+        epsilons |= set(seeds.groups)
         ax.plot(seeds.mean(), color=color, marker=marker, label=name)
         ax.fill_between(seeds.mean().index, seeds.min(), seeds.max(), color=color, alpha=0.2, lw=0)
         without = runs[~is_noisy].accuracy
@@ -140,7 +158,7 @@ def accuracy_against_epsilon(
             ax.axhspan(without.min(), without.max(), color=color, alpha=0.12, lw=0)
             ax.axhline(without.mean(), color=color, ls="--", lw=1.6, label=f"{name}, without noise")
     ax.set(xscale="log", xlabel="epsilon (nats): less is more private", ylabel="accuracy")
-    ax.xaxis.set_major_locator(FixedLocator(sorted(drawn)))
+    ax.xaxis.set_major_locator(FixedLocator(sorted(epsilons)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
@@ -150,12 +168,14 @@ def accuracy_against_epsilon(
 
 def _draw_arrows(ax: Axes, arrows: np.ndarray, color: str, label: str) -> None:
     start = np.zeros(len(arrows))
-    style = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.007}
-    ax.quiver(start, start, *arrows.T, color=color, label=label, **style)
+    ax.quiver(
+        start, start, *arrows.T, color=color, label=label,
+        angles="xy", scale_units="xy", scale=1, width=0.007,
+    )  # fmt: skip
 
 
 def _frame(ax: Axes, points: np.ndarray) -> None:
-    """Gives both directions one scale, and room for all the points and the origin."""
+    """Sets equal scales in both directions, and limits that contain the points and the origin."""
     points = np.vstack([points, [[0, 0]]])
     low, high = points.min(axis=0), points.max(axis=0)
     margin = 0.06 * (high - low).max()
@@ -163,18 +183,13 @@ def _frame(ax: Axes, points: np.ndarray) -> None:
     ax.set_aspect("equal")
 
 
-def _check_arrows(arrows: np.ndarray | Sequence, name: str) -> np.ndarray:
-    arrows = np.asarray(arrows, float)
-    if arrows.ndim != 2 or not len(arrows) or arrows.shape[1] != 2:
-        raise ValueError(f"{name} must have two numbers each. Found shape {arrows.shape}.")
-    if not np.isfinite(arrows).all():
+def _check_points(name: str, values: npt.ArrayLike) -> np.ndarray:
+    points = np.asarray(values, float)
+    if points.ndim != 2 or not len(points) or points.shape[1] != 2:
+        raise ValueError(f"{name} must be points with two numbers. Found shape {points.shape}.")
+    if not np.isfinite(points).all():
         raise ValueError(f"{name} must be finite. Found NaN or infinity.")
-    return arrows
-
-
-def _check_above_0(value: float, name: str) -> None:
-    if not 0 < value < np.inf:
-        raise ValueError(f"{name} must be a number above 0. Found {value}.")
+    return points
 
 
 def _check_runs(name: str, runs: pd.DataFrame) -> None:
@@ -185,4 +200,4 @@ def _check_runs(name: str, runs: pd.DataFrame) -> None:
     if not runs.accuracy.between(0, 1).all():
         raise ValueError(f"The accuracy of {name!r} must lie in [0, 1]. Divide percentages by 100.")
     if not np.isfinite(runs.target_epsilon).any():
-        raise ValueError(f"{name!r} must hold at least one run with noise. Found none.")
+        raise ValueError(f"{name!r} must have at least one run with noise. Found none.")

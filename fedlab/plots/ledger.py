@@ -1,4 +1,4 @@
-"""The picture of a privacy ledger: what each defence costs, and what it leaves to an attacker."""
+"""The picture of a privacy ledger: the costs of defences, and the success of attacks on them."""
 
 import textwrap
 from collections.abc import Callable, Sequence
@@ -12,71 +12,88 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
-from fedlab.plots.checks import check_not_empty
+from fedlab.checks import check_not_empty
 from fedlab.plots.style import COLORS
 
 _COST, _LEAK = COLORS["model"], COLORS["worst"]
 _MARKERS = {_COST: "o", _LEAK: "D"}
-_ANY, _WIDTH = (0, np.inf), 24  # characters of a defence's name in one line
+_NOT_NEGATIVE = (0, np.inf)
+_LINE_LENGTH = 24  # characters of a defence's name
 _AUC, _BLANK = ("membership_low", "membership_auc", "membership_high"), "blank_ssim"
 
 
 class _Measure(NamedTuple):
-    """A column of the table."""
+    """A column of the table, and how it is drawn."""
 
     column: str
     title: str
     write: Callable[[float], str]
     color: str
-    range: tuple[float, float] = (0, 1)
+    bounds: tuple[float, float] = (0, 1)
     scale: str = "linear"
 
 
 _MEASURES = (
     _Measure("accuracy", "accuracy", "{:.1%}".format, _COST),
-    _Measure("seconds_per_round", "time, a round", EngFormatter("s", 1), _COST, _ANY, "log"),
-    _Measure("bytes_up_per_client", "sent, a client", EngFormatter("B", 1), _COST, _ANY, "log"),
-    _Measure("epsilon", "epsilon (nats)", "{:.3g}".format, _LEAK, _ANY),
+    _Measure(
+        "seconds_per_round", "time, a round", EngFormatter("s", 1), _COST, _NOT_NEGATIVE, "log"
+    ),
+    _Measure(
+        "bytes_up_per_client", "sent, a client", EngFormatter("B", 1), _COST, _NOT_NEGATIVE, "log"
+    ),
+    _Measure("epsilon", "epsilon (nats)", "{:.3g}".format, _LEAK, _NOT_NEGATIVE),
     _Measure("reconstruction_ssim", "SSIM, rebuilt", "{:.2f}".format, _LEAK, (-1, 1)),
     _Measure("membership_auc", "AUC, members", "{:.2f}".format, _LEAK),
 )
 
 
 def ledger(table: pd.DataFrame) -> Figure:
-    """Draws a row per defence and a column per measure: what it costs, and what it leaves to see.
+    """Draws a row per defence and a panel per measure: its costs, and what attacks still see.
 
-    Hollow: not measured again, for it is another row's. NaN is written "?", infinity "no bound".
+    A hollow mark was not measured for this row: it is the value of another row. NaN is written as
+    "?", infinity as "no bound".
 
     Args:
-        table: As in `results/privacy_ledger.csv`: defence, accuracy, seconds_per_round,
-            bytes_up_per_client, epsilon, reconstruction_ssim, blank_ssim (of blank paper),
-            membership_auc, membership_low and _high, shared (the columns that are another row's).
+        table: A table with a row per defence and the columns of `results/privacy_ledger.csv`:
+            defence (its name); accuracy, in [0, 1]; seconds_per_round; bytes_up_per_client;
+            epsilon, in nats; reconstruction_ssim and blank_ssim, the similarity to the originals
+            of reconstructed images and of white images, in [-1, 1]; membership_auc, membership_low
+            and membership_high, an AUC and its interval, in [0, 1]; shared, the names of the
+            columns whose values come from another row, with spaces between.
+
+    Returns:
+        The figure.
 
     Raises:
-        ValueError: No rows, no such column, a defence twice, or a value out of range (names both).
+        ValueError: The table has no rows or lacks a column, a defence appears twice, or a value is
+            out of range; the message names the defence and the column.
     """
     _check(table)
     figure, panels = plt.subplots(1, 6, sharey=True, layout="constrained")
     figure.set_size_inches(16, 1.6 + 0.56 * len(table))
     for ax, measure in zip(panels, _MEASURES, strict=True):
         _draw(ax, measure, table)
-    nothing = {"blank paper": table[_BLANK].iloc[0], "a coin": 0.5}  # an attack that learns nothing
-    for ax, (name, value) in zip(panels[-2:], nothing.items(), strict=True):
+    guesses = {"blank paper": table[_BLANK].iloc[0], "a coin": 0.5}  # no use of the update
+    for ax, (name, value) in zip(panels[-2:], guesses.items(), strict=True):
         ax.axvline(value, color="#444444", ls="--", lw=1.4)
         ax.set_xlabel(f"- - {name}")
     panels[-1].hlines(range(len(table)), table[_AUC[0]], table[_AUC[2]], color=_LEAK, lw=2)
-    panels[0].set_yticks(range(len(table)), [textwrap.fill(one, _WIDTH) for one in table.defence])
+    panels[0].set_yticks(
+        range(len(table)), [textwrap.fill(name, _LINE_LENGTH) for name in table.defence]
+    )
     panels[0].set_ylim(len(table) - 0.5, -0.5)
     _draw_legend(figure, any(map(_split, table.shared)))
     return figure
 
 
 def _draw_legend(figure: Figure, has_hollow: bool) -> None:
-    kinds = {_COST: "what it costs", _LEAK: "what it leaves to see"}
-    style = {"ls": "none", "ms": 8}
-    handles = [Line2D([], [], c=c, marker=_MARKERS[c], label=s, **style) for c, s in kinds.items()]
-    hollow = {"label": "hollow: as in another row", "mfc": "white", "marker": "o", "c": "#444444"}
-    handles += [Line2D([], [], **hollow, **style)] if has_hollow else []
+    kinds = [("what it costs", _COST, "o", _COST), ("what it leaves to see", _LEAK, "D", _LEAK)]
+    if has_hollow:
+        kinds.append(("hollow: as in another row", "#444444", "o", "white"))
+    handles = [
+        Line2D([], [], color=color, marker=marker, mfc=fill, label=label, ls="none", ms=8)
+        for label, color, marker, fill in kinds
+    ]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
 
 
@@ -99,15 +116,16 @@ def _draw(ax: Axes, measure: _Measure, table: pd.DataFrame) -> None:
 
 
 def _split(shared: object) -> Sequence[str]:
-    return shared.split() if isinstance(shared, str) else ()  # an empty cell of a CSV file is NaN
+    # An empty cell of a CSV file is read as NaN.
+    return shared.split() if isinstance(shared, str) else ()
 
 
 def _check(table: pd.DataFrame) -> None:
-    check_not_empty(table, "table")
-    ranges = {one.column: one.range for one in _MEASURES}
+    check_not_empty("table", table)
+    ranges = {measure.column: measure.bounds for measure in _MEASURES}
     ranges |= dict.fromkeys(_AUC, (0, 1)) | {_BLANK: (-1, 1)}
     if missing := [name for name in ("defence", *ranges, "shared") if name not in table]:
-        raise ValueError(f"table lacks the columns {', '.join(missing)}. See the docstring.")
+        raise ValueError(f"table must have the columns {', '.join(missing)}.")
     if twice := table.defence[table.defence.duplicated()].tolist():
         raise ValueError(f"table must have a defence once. Found {twice[0]!r} twice.")
     for name, row in table.set_index("defence").iterrows():

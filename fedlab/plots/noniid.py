@@ -1,21 +1,28 @@
-"""Pictures of clients that differ: how they drift, what it costs in rounds, who gains."""
+"""Pictures of clients with different data: drift, rounds to a target, gains and losses."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import matplotlib.pyplot as plt
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from fedlab.plots.checks import check_at_least_one, check_not_empty
-from fedlab.plots.style import COLORS, LABELS, clean_cells, colors_of, key_of, new_axes
+from fedlab.checks import check_count, check_not_empty
+from fedlab.plots.style import (
+    COLORS,
+    LABELS,
+    MARKERS,
+    choose_colors,
+    clean_cells,
+    find_key,
+    new_axes,
+)
 
-Paths = Sequence[np.ndarray]
-Rounds = int | float | None
-_MARKERS = "os^DvPX*"
-_LINE = {"color": "#E6E6E6", "lw": 0.8, "zorder": 0}
+Paths: TypeAlias = Sequence[npt.ArrayLike]
 
 
 def client_drift(
@@ -24,30 +31,30 @@ def client_drift(
     up: str = "along central training",
     sideways: str = "sideways, by PCA",
 ) -> Figure:
-    """Draws where a round's clients go from the server's weights, one panel per setting.
+    """Draws how the weights of a round's clients move, with one panel per setting.
 
-    All panels have one scale, the same in both directions. Grey: a client, with a dot at the end
-    of each step. Blue: the mean of the clients, which is where the server goes. Dashed: straight
-    up, the way of central training.
+    All panels have the same scale, which is equal in both directions. A grey line is a client, with
+    a dot after each step. The blue line is the mean of the clients, to which the server moves. The
+    dashed line is the direction of central training.
 
     Args:
-        paths_by_setting: Setting to the paths of its clients, each float (num_points, 2):
-            sideways, up; every path begins at the server's weights, (0, 0), and all are equally
-            long.
-        up: What the vertical axis is.
-        sideways: What the horizontal axis is.
+        paths_by_setting: From the name of a setting to the paths of its clients. A path is float
+            (num_points, 2): sideways, up. It begins at the server's weights, (0, 0), and all paths
+            of a setting have the same number of points, at least 2.
+        up: Label of the vertical axis.
+        sideways: Label of the horizontal axis.
 
     Returns:
-        The figure, a panel per setting.
+        The figure.
 
     Raises:
-        ValueError: There are no settings or no clients, or the paths are not finite, differ in
-            shape or do not begin at (0, 0) (names the setting).
+        ValueError: There are no settings or no clients, or paths are not as above; the message
+            names the setting.
     """
-    check_not_empty(paths_by_setting, "paths_by_setting")
+    check_not_empty("paths_by_setting", paths_by_setting)
     settings = {name: _check_paths(name, paths) for name, paths in paths_by_setting.items()}
-    every = np.concatenate([paths.reshape(-1, 2) for paths in settings.values()])
-    low, high = every.min(axis=0), every.max(axis=0)
+    points = np.concatenate([paths.reshape(-1, 2) for paths in settings.values()])
+    low, high = points.min(axis=0), points.max(axis=0)
     margin = 0.06 * max(high - low)
     across, tall = high - low + 2 * margin
     width, height = 5.0 * across / max(across, tall), 5.0 * tall / max(across, tall)
@@ -74,36 +81,40 @@ def client_drift(
 
 
 def rounds_to_target(
-    rounds: Mapping[tuple[str, str], Sequence[Rounds]],
+    rounds: Mapping[tuple[str, str], Sequence[float | None]],
     num_rounds: int,
     *,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws rounds to a target: a row per setting, in it a line per method, the fewer the better.
+    """Draws the rounds to a target, with a row per setting and a line per method in it.
 
-    The large mark is the median over seeds, the small ones are seeds. What does not get there
-    counts as later than all, and lies in the grey strip at the right.
+    A small mark is a seed, a large one the median over the seeds. A seed that does not reach the
+    target counts as later than all others and is drawn in the grey strip at the right.
 
     Args:
-        rounds: (method, setting) to the rounds to the target, one per seed; `None` or NaN: not
-            reached. A method with a number ("FedProx 0.1") has its family's colour.
-        num_rounds: After so many the runs ended, at least 1.
-        ax: Axes to draw on; a figure of its own by default.
+        rounds: From (method, setting) to the rounds to the target, one number per seed. None or
+            NaN: the target was not reached. "FedProx 0.1" has the colour of "FedProx".
+        num_rounds: Number of rounds of each run, at least 1.
+        ax: Axes to draw on. None: those of a new figure.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
+        TypeError: `num_rounds` is not a whole number.
         ValueError: There are no rounds or no seeds, or a number is not between 0 and `num_rounds`.
     """
-    check_not_empty(rounds, "rounds")
-    check_at_least_one(num_rounds, "num_rounds")
+    check_not_empty("rounds", rounds)
+    check_count("num_rounds", num_rounds)
     late = num_rounds + num_rounds / 10
-    places = {key: _check_rounds(key, one, num_rounds, late) for key, one in rounds.items()}
+    places = {key: _check_rounds(key, seeds, num_rounds, late) for key, seeds in rounds.items()}
     methods, settings = (list(dict.fromkeys(names)) for names in zip(*places, strict=True))
     ax = ax or new_axes(9, 1.6 + len(settings) * (0.25 + 0.14 * len(methods)))
     ax.axvspan(1.05 * num_rounds, 1.15 * num_rounds, color="#EEEEEE", lw=0, zorder=0)
-    families = colors_of({_family(method): None for method in methods})
+    families = choose_colors(dict.fromkeys(map(_family, methods)))
     for i, method in enumerate(methods):
-        color, marker = families[_family(method)], _MARKERS[i % len(_MARKERS)]
-        ax.plot([], [], marker, color=color, label=LABELS.get(key_of(method), method))
+        color, marker = families[_family(method)], MARKERS[i % len(MARKERS)]
+        ax.plot([], [], marker, color=color, label=LABELS.get(find_key(method), method))
         offset = 0.8 * (i - (len(methods) - 1) / 2) / len(methods)
         for j, setting in enumerate(settings):
             if (method, setting) in places:
@@ -111,7 +122,7 @@ def rounds_to_target(
                 ax.plot(seeds, [y] * len(seeds), marker, color=color, ms=3, alpha=0.6)
                 ax.plot(_middle(seeds, late), y, marker, color=color, ms=8)
     for j in range(1, len(settings)):
-        ax.axhline(j - 0.5, **_LINE)
+        ax.axhline(j - 0.5, color="#E6E6E6", lw=0.8, zorder=0)
     ax.set_yticks(range(len(settings)), settings)
     ax.set_ylim(len(settings) - 0.4, -0.6)
     ax.set_xlim(-0.01 * num_rounds, 1.15 * num_rounds)
@@ -128,18 +139,22 @@ def rounds_to_target(
 def client_changes(
     changes: pd.Series | Mapping[str, float], *, ax: Axes | None = None, title: str | None = None
 ) -> Axes:
-    """Draws what each client gains or loses, sorted: who wins, who loses, for whom nothing changes.
+    """Draws each client's change in accuracy as a bar, sorted from loss to gain.
 
     Args:
-        changes: Client id to change of its accuracy, in [-1, 1].
-        ax: Axes to draw on; a figure of its own by default.
+        changes: From a client's id to the change of its accuracy, in [-1, 1].
+        ax: Axes to draw on. None: those of a new figure.
         title: Title above the bars.
 
+    Returns:
+        The Axes of the picture.
+
     Raises:
-        ValueError: There are no clients, or a change is NaN or outside [-1, 1] (names the client).
+        ValueError: There are no clients, or a change is NaN or outside [-1, 1]; the message names
+            the client.
     """
     ordered = pd.Series(changes, dtype=float).sort_values()
-    check_not_empty(ordered, "changes")
+    check_not_empty("changes", ordered)
     for client_id, value in ordered.items():
         if not -1 <= value <= 1:
             raise ValueError(
@@ -147,7 +162,7 @@ def client_changes(
             )
     ax = ax or new_axes(8, 4.2)
     places = np.arange(1, len(ordered) + 1)
-    width = 0.85 if len(ordered) <= 50 else 1.0  # thin gaps turn into stripes
+    width = 0.85 if len(ordered) <= 50 else 1.0  # narrow gaps would look like stripes
     for color, is_kind, label in (
         (COLORS["worst"], ordered < 0, "lose"),
         (COLORS["neutral"], ordered == 0, "as before"),
@@ -162,25 +177,29 @@ def client_changes(
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}" if value else "0"))
     ax.grid(False, axis="x")
-    ax.legend(loc="lower right")  # where no bar is, unless all lose
+    ax.legend(loc="lower right")  # free of bars, unless every client loses
     return ax
 
 
 def settings_heatmap(
     values: pd.DataFrame, *, label: str, value_format: str = "{:.0%}", ax: Axes | None = None
 ) -> Axes:
-    """Draws a number per method (rows) and setting (columns), each written into its cell.
+    """Draws a table of numbers as cells that are darker the larger the number.
 
     Args:
-        values: Finite numbers, the larger the darker, from 0 on; index method, columns setting.
-        label: What the numbers are.
-        value_format: How they are written.
-        ax: Axes to draw on; a figure of its own by default.
+        values: A table of finite numbers, with a row per method and a column per setting. White
+            stands for 0, or for the smallest number if that is negative.
+        label: Title above the cells: what the numbers mean.
+        value_format: Format string of the numbers.
+        ax: Axes to draw on. None: those of a new figure.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
-        ValueError: The table is empty or holds a number that is not finite.
+        ValueError: The table is empty or has a number that is not finite.
     """
-    check_not_empty(values, "values")
+    check_not_empty("values", values)
     cells = values.to_numpy(dtype=float)
     if not np.isfinite(cells).all():
         row, column = np.argwhere(~np.isfinite(cells))[0]
@@ -214,28 +233,27 @@ def _draw_drift(ax: Axes, paths: np.ndarray) -> None:
 
 def _check_paths(name: str, paths: Paths) -> np.ndarray:
     """Returns the paths as one array, (num_clients, num_points, 2)."""
-    check_not_empty(paths, f"paths_by_setting[{name!r}]")
+    check_not_empty(f"paths_by_setting[{name!r}]", paths)
     arrays = [np.asarray(path, float) for path in paths]
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) > 1 or arrays[0].ndim != 2 or arrays[0].shape[1] != 2 or len(arrays[0]) < 2:
         raise ValueError(f"The paths of {name!r} must all be (num_points, 2). Found {shapes}.")
-    found = np.stack(arrays)
-    if not np.isfinite(found).all():
+    stacked = np.stack(arrays)
+    if not np.isfinite(stacked).all():
         raise ValueError(f"The paths of {name!r} must be finite. Found NaN or infinity.")
-    if np.any(found[:, 0]):
+    if np.any(stacked[:, 0]):
         raise ValueError(
             f"The paths of {name!r} must begin at (0, 0): subtract the server's weights."
         )
-    return found
+    return stacked
 
 
 def _check_rounds(
-    key: tuple[str, str], rounds: Sequence[Rounds], num_rounds: int, late: float
+    key: tuple[str, str], rounds: Sequence[float | None], num_rounds: int, late: float
 ) -> list[float]:
-    """Returns where the seeds lie on the axis."""
-    if not len(rounds):
-        raise ValueError(f"rounds[{key!r}] must hold at least one seed. Found none.")
-    places = [late if one is None or np.isnan(one) else float(one) for one in rounds]
+    """Returns the seeds' positions on the axis; `late` is that of a target that was not reached."""
+    check_not_empty(f"rounds[{key!r}]", rounds)
+    places = [late if value is None or np.isnan(value) else float(value) for value in rounds]
     for place in places:
         if place != late and not 0 <= place <= num_rounds:
             raise ValueError(
@@ -245,7 +263,7 @@ def _check_rounds(
 
 
 def _middle(places: list[float], late: float) -> float:
-    """The median, as `fedlab.statistics.summarize_rounds` takes it: half of a late one is late."""
+    """Returns the median; it is `late` if one of the two middle values of an even number is."""
     ordered, middle = sorted(places), len(places) // 2
     pair = ordered[middle - 1 + len(places) % 2 : middle + 1]
     return late if late in pair else sum(pair) / len(pair)

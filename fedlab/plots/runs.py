@@ -1,30 +1,31 @@
-"""Pictures of what came out: curves, confusion, spread, bars."""
+"""Pictures of the results of runs: curves, confusion matrices, clients' accuracies, bars."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
-from fedlab.plots.checks import check_counts, check_not_empty
+from fedlab.checks import check_not_empty, check_number
 from fedlab.plots.style import (
     COLORS,
     LABELS,
+    MARKERS,
+    check_counts,
+    choose_colors,
     clean_cells,
-    colors_of,
-    key_of,
+    find_key,
     new_axes,
     row_percent,
     write_cells,
 )
 from fedlab.statistics import count_worst
 
-_MARKERS = "os^DvPX*"
-
-
-Records = pd.DataFrame | Sequence[Mapping[str, Any]]
+Records: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]
 
 
 def curves(
@@ -36,40 +37,50 @@ def curves(
     hline: Mapping[str, float] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws a metric over the rounds, one line per name; several runs give a mean and a band.
+    """Draws a metric over the rounds, with one line per name.
 
-    Rounds in which the metric is missing or NaN (evaluation every n rounds) are skipped.
+    Of several runs it draws the mean and a band. Rounds in which the metric is missing or NaN, such
+    as rounds without an evaluation, are left out.
 
     Args:
-        records_by_name: Name (a key of `COLORS`, or free) to one run or to a list of runs. A run
-            is a DataFrame or a list of flat records.
-        metric: Record key to draw. Accuracies in [0, 1] are drawn in percent.
-        x: Record key of the x axis; it must not fall. Runs are matched by `round_num`.
-        band: "minmax", two quantiles such as (0.1, 0.9), or None for the mean line alone.
-        hline: Label to value, for levels to compare with (chance, a published number).
-        ax: Axes to draw on; a figure of its own by default.
+        records_by_name: From a name to one run, or to a list of runs. A run is a table with a row
+            per round, or a list of flat records. A name may be a key of `COLORS`, or any text.
+        metric: Column to draw. Accuracies in [0, 1] are drawn in percent.
+        x: Column of the x axis; its values must not fall along a run. Several runs are matched by
+            the column `round_num`.
+        band: "minmax", or two quantiles such as (0.1, 0.9). None: no band.
+        hline: From a label to a value that is drawn as a horizontal line, to compare with.
+        ax: Axes to draw on. None: those of a new figure.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
-        ValueError: For no records, an unknown metric or band, or an x that falls.
+        ValueError: There are no records, the metric has no values, `band` is not as above, or `x`
+            falls along a run; the message says for which name.
     """
-    check_not_empty(records_by_name, "records_by_name")
-    _check_band(band)
+    check_not_empty("records_by_name", records_by_name)
+    quantiles = _to_quantiles(band)
     points = {
         name: [_points(name, run, x, metric) for run in _as_runs(name, records)]
         for name, records in records_by_name.items()
     }
-    colors = colors_of(records_by_name)
+    colors = choose_colors(records_by_name)
     ax = ax or new_axes(8, 4.5)
     for i, (name, runs) in enumerate(points.items()):
         rounds = pd.concat(runs).groupby(level=0)
         xs, values = rounds[x].mean(), rounds[metric]
-        style = {"color": colors[name], "marker": _MARKERS[i % len(_MARKERS)]}
-        style["markevery"] = max(1, len(xs) // 10)
-        ax.plot(xs, values.mean(), label=LABELS.get(key_of(name), name), **style)
-        if band is not None and len(runs) > 1:
-            low, high = (0.0, 1.0) if band == "minmax" else band
-            edges = values.quantile(low), values.quantile(high)
-            ax.fill_between(xs, *edges, color=colors[name], alpha=0.2, lw=0)
+        ax.plot(
+            xs,
+            values.mean(),
+            color=colors[name],
+            marker=MARKERS[i % len(MARKERS)],
+            markevery=max(1, len(xs) // 10),
+            label=LABELS.get(find_key(name), name),
+        )
+        if quantiles is not None and len(runs) > 1:
+            low, high = (values.quantile(quantile) for quantile in quantiles)
+            ax.fill_between(xs, low, high, color=colors[name], alpha=0.2, lw=0)
     for i, (label, value) in enumerate((hline or {}).items()):
         ax.axhline(value, color="#444444", ls=("--", ":", "-.")[i % 3], lw=1.6, label=label)
     _format_axis(ax.xaxis, x)
@@ -83,19 +94,25 @@ def curves(
 
 
 def confusion_matrix(
-    matrix: np.ndarray, *, normalize: bool = False, ax: Axes | None = None
+    matrix: npt.ArrayLike, *, normalize: bool = False, ax: Axes | None = None
 ) -> Axes:
-    """Draws a confusion matrix: right answers in blue, mistakes in orange on a scale of their own.
+    """Draws a confusion matrix, with right answers in blue and mistakes in orange.
+
+    The two colours have different scales, so that a few mistakes are seen beside many right answers.
 
     Args:
-        matrix: int (num_classes, num_classes), counts >= 0, rows true label, columns predicted.
-        normalize: Writes the percentage of the row instead of the count.
-        ax: Axes to draw on; a figure of its own by default.
+        matrix: int (num_classes, num_classes): numbers of examples, with the true label as the row
+            and the predicted label as the column; at least 2 classes.
+        normalize: Whether to write percentages of the row instead of counts.
+        ax: Axes to draw on. None: those of a new figure.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
-        ValueError: For a matrix that is not square, or counts below 0.
+        ValueError: The matrix is not square, or a count is negative.
     """
-    matrix = check_counts(np.asarray(matrix), "matrix")
+    matrix = check_counts("matrix", matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
         raise ValueError(f"matrix must be square, (10, 10) for digits. Found {matrix.shape}.")
     cells = row_percent(matrix) if normalize else matrix
@@ -118,19 +135,23 @@ def confusion_matrix(
 def client_spread(
     values: pd.Series | Mapping[str, float], *, worst_fraction: float = 0.1, ax: Axes | None = None
 ) -> Axes:
-    """Draws each client's accuracy, sorted, with the mean and the mean of the worst clients.
+    """Draws each client's accuracy as a bar, sorted, with the mean of all and of the worst clients.
 
-    Every client counts once, whatever it holds. At least one client is among the worst; a part
-    of a client is rounded up.
+    In the means every client counts once, whatever its number of examples.
 
     Args:
-        values: Client id to accuracy in [0, 1].
-        worst_fraction: Part of the clients called the worst, in (0, 1].
-        ax: Axes to draw on; a figure of its own by default.
+        values: From a client's id to its accuracy, in [0, 1].
+        worst_fraction: Fraction of the clients that counts as the worst, in (0, 1]; rounded up to
+            whole clients.
+        ax: Axes to draw on. None: those of a new figure.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
-        ValueError: For no clients, an accuracy that is NaN or outside [0, 1] (names the client),
-            or a worst_fraction outside (0, 1].
+        TypeError: `worst_fraction` is not a number.
+        ValueError: There are no clients, `worst_fraction` is out of range, or an accuracy is NaN or
+            outside [0, 1]; the message names the client.
     """
     ordered = _check_accuracies(values).sort_values()
     num_clients = len(ordered)
@@ -138,7 +159,7 @@ def client_spread(
     worst, mean = float(ordered.iloc[:num_worst].mean()), float(ordered.mean())
     ax = ax or new_axes(8, 4.5)
     colors = [COLORS["worst"] if i < num_worst else "#B8C7D4" for i in range(num_clients)]
-    width = 0.85 if num_clients <= 50 else 1.0  # thin gaps turn into stripes
+    width = 0.85 if num_clients <= 50 else 1.0  # narrow gaps would look like stripes
     ax.bar(range(1, num_clients + 1), ordered, color=colors, width=width, lw=0)
     ax.axhline(mean, color="#222222", ls="--", label=f"mean of all {num_clients}: {mean:.1%}")
     label = f"mean of the worst {num_worst}: {worst:.1%}"
@@ -162,26 +183,30 @@ def bars(
     """Draws horizontal bars, the first on top, each with its value written beside it.
 
     Args:
-        values: Name (a key of `COLORS`, or free) to a finite value >= 0.
-        xlabel: What is measured, with its unit.
-        value_format: Format of the written values, "{:.1%}" for accuracies, or a function such
-            as matplotlib's `EngFormatter(unit="B", places=1)` for bytes.
-        ax: Axes to draw on; a figure of its own by default.
+        values: From a name to a finite value of at least 0. A name may be a key of `COLORS`, or
+            any text.
+        xlabel: Text below the bars: the quantity and its unit.
+        value_format: Format string of the values, such as "{:.1%}" for accuracies, or a function
+            from a value to text, such as matplotlib's `EngFormatter(unit="B", places=1)` for bytes.
+        ax: Axes to draw on. None: those of a new figure.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
-        ValueError: For no values, or one that is negative or not finite (names the bar).
+        TypeError: A value is not a number.
+        ValueError: There are no values, or one is negative or not finite; the message names it.
     """
-    check_not_empty(values, "values")
+    check_not_empty("values", values)
     for name, value in values.items():
-        if not (np.isfinite(value) and value >= 0):
-            raise ValueError(f"values[{name!r}] must be finite and at least 0. Found {value}.")
+        check_number(f"values[{name!r}]", value, at_least=0)
     write = value_format.format if isinstance(value_format, str) else value_format
     ax = ax or new_axes(8, 0.9 + 0.48 * len(values))
-    colors = [COLORS.get(key_of(name), COLORS["neutral"]) for name in values]
-    drawn = ax.barh(range(len(values)), list(values.values()), color=colors, height=0.7)
-    ax.bar_label(drawn, [write(v) for v in values.values()], padding=5, fontsize=13)
-    ax.set_yticks(range(len(values)), [LABELS.get(key_of(name), name) for name in values])
-    ax.set_xticks([])  # the values are written
+    colors = [COLORS.get(find_key(name), COLORS["neutral"]) for name in values]
+    container = ax.barh(range(len(values)), list(values.values()), color=colors, height=0.7)
+    ax.bar_label(container, [write(v) for v in values.values()], padding=5, fontsize=13)
+    ax.set_yticks(range(len(values)), [LABELS.get(find_key(name), name) for name in values])
+    ax.set_xticks([])  # each bar has its value beside it
     ax.set_xlabel(xlabel, loc="left")
     ax.invert_yaxis()
     ax.margins(x=0.16)
@@ -191,7 +216,7 @@ def bars(
 
 def _check_accuracies(values: pd.Series | Mapping[str, float]) -> pd.Series:
     accuracies = pd.Series(values, dtype=float)
-    check_not_empty(accuracies, "values")
+    check_not_empty("values", accuracies)
     for client_id, value in accuracies.items():
         if not 0 <= value <= 1:
             fix = "Leave out clients without examples; divide percentages by 100."
@@ -199,19 +224,26 @@ def _check_accuracies(values: pd.Series | Mapping[str, float]) -> pd.Series:
     return accuracies
 
 
-def _check_band(band: str | tuple[float, float] | None) -> None:
-    if band is None or band == "minmax":
-        return
+def _to_quantiles(band: str | tuple[float, float] | None) -> tuple[float, float] | None:
+    if band is None:
+        return None
+    if band == "minmax":
+        return 0.0, 1.0
     if isinstance(band, str) or len(band) != 2 or not 0 <= band[0] < band[1] <= 1:
-        raise ValueError(f"band must be 'minmax', None or (0.1, 0.9), say. Found {band!r}.")
+        raise ValueError(
+            f"band must be 'minmax', None or two quantiles such as (0.1, 0.9). Found {band!r}."
+        )
+    return band
 
 
 def _as_runs(name: str, records: Records | Sequence[Records]) -> list[pd.DataFrame]:
     """Returns a list of runs, whether one run or several were given."""
-    one = isinstance(records, pd.DataFrame) or (len(records) and isinstance(records[0], Mapping))
-    runs = [pd.DataFrame(run) for run in ([records] if one else records)]
+    is_run = isinstance(records, pd.DataFrame) or (
+        len(records) > 0 and isinstance(records[0], Mapping)
+    )
+    runs = [pd.DataFrame(run) for run in ([records] if is_run else records)]
     if not runs or any(run.empty for run in runs):
-        raise ValueError(f"{name!r} must hold at least one record per run. Found none.")
+        raise ValueError(f"{name!r} must have at least one record per run. Found none.")
     return runs
 
 
@@ -219,8 +251,8 @@ def _points(name: str, run: pd.DataFrame, x: str, metric: str) -> pd.DataFrame:
     """Returns the columns x and metric, indexed by round, where the metric was measured."""
     for column in (x, metric):
         if column not in run or run[column].isna().all():
-            there = ", ".join(sorted(c for c in run.columns if run[c].notna().any()))
-            raise ValueError(f"{name!r} has no values of {column!r}. Found {there}.")
+            columns = ", ".join(sorted(c for c in run.columns if run[c].notna().any()))
+            raise ValueError(f"{name!r} has no values of {column!r}. Found {columns}.")
     if "round_num" in run:
         run = run.set_index("round_num", drop=False).rename_axis(None)
     points = run.loc[run[metric].notna(), list(dict.fromkeys((x, metric)))].astype(float)
@@ -230,7 +262,7 @@ def _points(name: str, run: pd.DataFrame, x: str, metric: str) -> pd.DataFrame:
     return points
 
 
-def _format_axis(axis: Any, key: str) -> None:
+def _format_axis(axis: Axis, key: str) -> None:
     """Labels an axis with its unit; accuracies in percent, bytes with a prefix, rounds whole."""
     axis.set_label_text(LABELS.get(key, key.replace("_", " ")))
     if "accuracy" in key:

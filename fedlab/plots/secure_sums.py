@@ -1,19 +1,20 @@
-"""Pictures of secure sums: the protocol, masks that cancel, what arrives at a server."""
+"""Pictures of secure sums: the protocol, masks that cancel, the values that a server receives."""
 
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from fedlab.plots.checks import check_not_empty
+from fedlab.checks import check_not_empty
 from fedlab.plots.style import COLORS, clean_cells, new_axes
 
-_STEPS = (  # step, what goes up, what comes down
+_STEPS = (  # step, message of a client, message of the server
     ("1  advertise keys", "two public keys", "everybody's public keys"),
     ("2  share keys", "shares of two secrets,\nencrypted", "the shares that are\nfor this client"),
     ("3  masked input", "the vector\nbehind its masks", "who has survived"),
@@ -24,13 +25,16 @@ _MOST_MASKS = 12
 
 
 def secure_aggregation(step: int | None = None) -> Axes:
-    """Draws the four steps of secure aggregation: what the clients send up and are sent down.
+    """Draws the four steps of secure aggregation and the messages of clients and server.
 
     Args:
-        step: 1 to 4 to highlight one step (the others turn pale), or None.
+        step: Number of the step to highlight, 1 to 4; the others are drawn pale. None: all alike.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
-        ValueError: For another step.
+        ValueError: `step` is another value.
     """
     if step not in (None, 1, 2, 3, 4):
         raise ValueError(f"step must be 1, 2, 3, 4 or None. Found {step}.")
@@ -52,8 +56,8 @@ def secure_aggregation(step: int | None = None) -> Axes:
 
 
 def _arrow(ax: Axes, x: float, ends: tuple[float, float], color: str, alpha: float) -> None:
-    style = {"arrowstyle": "-|>", "color": color, "lw": 2, "alpha": alpha}
-    ax.annotate("", xy=(x, ends[1]), xytext=(x, ends[0]), arrowprops=style)
+    arrow = {"arrowstyle": "-|>", "color": color, "lw": 2, "alpha": alpha}
+    ax.annotate("", xy=(x, ends[1]), xytext=(x, ends[0]), arrowprops=arrow)
 
 
 def _write(ax: Axes, x: float, y: float, text: str, color: str, alpha: float) -> None:
@@ -61,24 +65,29 @@ def _write(ax: Axes, x: float, y: float, text: str, color: str, alpha: float) ->
 
 
 def pairwise_masks(masks: pd.DataFrame, *, title: str | None = None) -> Axes:
-    """Draws the mask that each client (a row) has in common with each other (a column), signed.
+    """Draws the masks that pairs of clients share, with the sign with which each adds them.
 
     Args:
-        masks: int (n, n), n from 2 to 12, the same names down and across; what the row's client
-            adds. Zeros on the diagonal are left blank.
+        masks: int (n, n), n from 2 to 12, with the same names as rows and as columns: the mask that
+            the row's client shares with the column's client, as the row's client adds it. The
+            diagonal is not drawn.
         title: Title above the map.
 
+    Returns:
+        The Axes of the picture.
+
     Raises:
-        ValueError: The names down and across differ, there are too few or too many, or a value is
-            not finite.
+        ValueError: The names of rows and columns differ, there are too few or too many, or a value
+            is not finite.
     """
     if list(masks.index) != list(masks.columns):
-        raise ValueError("masks must have the same names down and across. Found others.")
+        names = f"{list(masks.index)} and {list(masks.columns)}"
+        raise ValueError(f"masks must have the same names as rows and as columns. Found {names}.")
     if not 2 <= len(masks) <= _MOST_MASKS:
         raise ValueError(f"masks must be of 2 to {_MOST_MASKS} clients. Found {len(masks)}.")
     cells = masks.to_numpy(dtype=float)
     if not np.isfinite(cells).all():
-        raise ValueError("masks must be finite. Found some that are not.")
+        raise ValueError("masks must be finite. Found NaN or infinity.")
     largest = max(1.0, float(np.abs(cells).max()))
     ax = new_axes(2.0 + 0.95 * len(masks), 1.4 + 0.6 * len(masks))
     ax.imshow(cells, cmap="RdBu", vmin=-1.5 * largest, vmax=1.5 * largest, aspect="auto")
@@ -93,33 +102,34 @@ def pairwise_masks(masks: pd.DataFrame, *, title: str | None = None) -> Axes:
     return ax
 
 
-def what_arrives(
-    images: Mapping[str, np.ndarray],
-    shares: Mapping[str, np.ndarray] | None = None,
+def received_values(
+    images: Mapping[str, npt.ArrayLike],
+    shares: Mapping[str, npt.ArrayLike] | None = None,
     *,
     xlabel: str = "value, as a share of the modulus",
 ) -> Figure:
-    """Draws a part of what a receiver gets as an image, above a histogram of all of it.
+    """Draws some of the values that a server receives as an image, and all as a histogram.
 
     Args:
-        images: Name to numbers (rows, columns); each is drawn from its own smallest value, white,
-            to its largest, black.
-        shares: The same names to all numbers, in [0, 1]. Default: no histograms.
-        xlabel: Of the histograms.
+        images: From a name to numbers (num_rows, num_columns), drawn from the smallest, white, to
+            the largest, black.
+        shares: From the same names to all values, each divided by the modulus, in [0, 1] and of
+            any shape. None: no histograms.
+        xlabel: Label of the histograms' axis.
 
     Returns:
-        The figure, a column per name.
+        The figure, with a column per name.
 
     Raises:
-        ValueError: There are no images, an image has no two dimensions, the names differ, or a
-            number is not in [0, 1].
+        ValueError: There are no images, an image does not have two dimensions, the names differ, or
+            a share is not in [0, 1].
     """
-    check_not_empty(images, "images")
+    check_not_empty("images", images)
     for name, image in images.items():
         if np.ndim(image) != 2:
             raise ValueError(f"images[{name!r}] must have 2 dimensions. Found {np.ndim(image)}.")
     if shares is not None and list(shares) != list(images):
-        raise ValueError(f"shares must be of {list(images)}. Found {list(shares)}.")
+        raise ValueError(f"shares must have the names {list(images)}. Found {list(shares)}.")
     heights = [2.6] if shares is None else [2.6, 1.6]
     figure, panels = plt.subplots(
         len(heights),
@@ -142,10 +152,12 @@ def what_arrives(
 
 
 def _draw_histogram(ax: Axes, name: str, numbers: np.ndarray) -> None:
-    if not (numbers.size and numbers.min() >= 0 and numbers.max() <= 1):  # also for NaN
-        raise ValueError(f"shares[{name!r}] must be numbers in [0, 1]. Found others.")
+    # Comparisons with NaN are false.
+    if not (numbers.size and numbers.min() >= 0 and numbers.max() <= 1):
+        raise ValueError(f"shares[{name!r}] must be at least one number, all in [0, 1].")
     weights = np.full(numbers.size, 1 / numbers.size)
-    ax.hist(numbers, np.linspace(0, 1, _NUM_BINS + 1), weights=weights, color=COLORS["neutral"])
+    edges = list(np.linspace(0, 1, _NUM_BINS + 1))
+    ax.hist(numbers, edges, weights=weights, color=COLORS["neutral"])
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     ax.yaxis.set_major_locator(MaxNLocator(3))
     ax.set(xlim=(0, 1), xticks=[0, 0.5, 1])

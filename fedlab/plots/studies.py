@@ -1,22 +1,22 @@
-"""Pictures of studies: what a change is worth, and how far many of them lead."""
+"""Pictures of studies: the effect of single changes, and of many changes one after the other."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from fedlab.plots.checks import check_not_empty
-from fedlab.plots.style import COLORS, LABELS, key_of, new_axes
+from fedlab.checks import check_not_empty
+from fedlab.plots.style import COLORS, LABELS, MARKERS, find_key, new_axes
 
-_MARKERS = "os^DvPX"
 _COLORS = ("#004488", "#BB5566", "#997700")  # Tol's high contrast: dark enough for text
-_WIDTH = 24  # characters of a row's name in one line
+_LINE_LENGTH = 24  # characters of a row's name
 _COLUMNS = ("difference", "low", "high")
 _TICKS = (0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)  # accuracies that a ladder's axis names
-_LEAST_ERROR = 1e-3  # the log of no error at all is infinite
+_SMALLEST_ERROR = 1e-3  # the log of an error of 0 is infinite
 
 
 def effects(
@@ -25,23 +25,28 @@ def effects(
     xlabel: str = "difference in accuracy, in points",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws a forest plot: what each change is worth, with its interval.
+    """Draws a forest plot: the effect of each change, with its interval.
 
-    A row is a change, a series (a data set, say) has a colour and a marker. Filled: the interval
-    leaves out 0; hollow: it holds 0. To the right stand the numbers.
+    A row is a change; a series, such as a data set, has a colour and a marker. A filled mark means
+    that the interval does not contain 0, a hollow mark that it does. The numbers are written at the
+    right.
 
     Args:
-        differences: Series to a table, as from `fedlab.statistics.compare`: index name; columns
-            difference, low and high, in [-1, 1]. Not every series must have every row. The rows
-            stand in the order of the first series that has them.
-        xlabel: What is drawn.
-        ax: Axes to draw on; a figure of its own by default.
+        differences: From the name of a series to a table like that of `fedlab.statistics.compare`:
+            a row per change, with its name as the index, and the columns difference, low and high,
+            in [-1, 1]. A series may lack rows. Rows are drawn in the order in which they first
+            appear.
+        xlabel: Label of the x axis.
+        ax: Axes to draw on. None: those of a new figure.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
-        ValueError: No series or rows, a column is missing, a number is not finite or outside
-            [-1, 1], or an interval does not hold its difference (names the row).
+        ValueError: There are no series or no rows, a column is missing, a number is NaN or outside
+            [-1, 1], or an interval does not contain its difference; the message names the row.
     """
-    check_not_empty(differences, "differences")
+    check_not_empty("differences", differences)
     for series, table in differences.items():
         _check_table(series, table)
     names = list(dict.fromkeys(name for table in differences.values() for name in table.index))
@@ -49,24 +54,21 @@ def effects(
     ax.axvline(0, color="#444444", lw=1.2)
     for i, (series, table) in enumerate(differences.items()):
         offset = 0.24 * (i - (len(differences) - 1) / 2)
-        style = {
-            "color": _COLORS[i % len(_COLORS)],
-            "marker": _MARKERS[i % len(_MARKERS)],
-            "ls": "none",
-        }
-        ax.plot([], [], label=series, **style)
+        color, marker = _COLORS[i % len(_COLORS)], MARKERS[i % len(MARKERS)]
+        ax.plot([], [], color=color, marker=marker, ls="none", label=series)
         for name, row in (100 * table[list(_COLUMNS)]).iterrows():
-            _draw_effect(ax, names.index(name) + offset, row, style)
+            _draw_effect(ax, names.index(name) + offset, row, color, marker)
     for y in range(1, len(names)):
         ax.axhline(y - 0.5, color="#E6E6E6", lw=0.8)
-    labels = [textwrap.fill(LABELS.get(key_of(name), name), _WIDTH) for name in names]
+    labels = [textwrap.fill(LABELS.get(find_key(name), name), _LINE_LENGTH) for name in names]
     ax.set_yticks(range(len(names)), labels)
     ax.set(xlabel=xlabel, ylim=(len(names) - 0.5, -0.5))
     ax.tick_params(axis="y", length=0)
     ax.grid(False, axis="y")
     if len(differences) > 1:
-        legend_at = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
-        ax.legend(ncols=len(differences), **legend_at)
+        ax.legend(
+            ncols=len(differences), loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2
+        )
     return ax
 
 
@@ -77,57 +79,62 @@ def ladder(
     beside: Mapping[str, Sequence[float]] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws accuracy step by step, the first on top: the mean of the seeds, and from worst to best.
+    """Draws the accuracy after each of several steps: the seeds' mean, and their range.
 
-    The axis counts mistakes, on a log scale: equal ways to the right divide them by equal factors.
-    So the way from 98% to 99% can be seen: it is as long as that from 50% to 75%. Fewer mistakes
-    than 1 in 1,000 are drawn as that many.
+    The x axis is the log of the share of mistakes: equal distances divide the mistakes by equal
+    factors. So the distance from 98% to 99% is as long as that from 50% to 75%, since both halve
+    the mistakes. An accuracy above 99.9% is drawn at 99.9%.
 
     Args:
-        steps: Step to accuracies in [0, 1], one a seed.
-        ceiling: Label to accuracies of what the steps are held against: a line and a band.
-        beside: Name to accuracies of what is no step; drawn below the steps.
-        ax: Axes to draw on; a figure of its own by default.
+        steps: From the name of a step to the accuracies of its seeds, in [0, 1]. The first step is
+            drawn on top.
+        ceiling: From a label to the accuracies of a training to compare with, drawn as a line at
+            the mean and a band. None: no such line.
+        beside: From a name to the accuracies of a training that is not one of the steps, drawn in
+            a row below them. None: no such rows.
+        ax: Axes to draw on. None: those of a new figure.
+
+    Returns:
+        The Axes of the picture.
 
     Raises:
-        ValueError: No steps, no seeds, or an accuracy that is NaN or outside [0, 1] (names it).
+        ValueError: There are no steps or no seeds, a name is in both `steps` and `beside`, or an
+            accuracy is NaN or outside [0, 1]; the message names it.
     """
-    check_not_empty(steps, "steps")
+    check_not_empty("steps", steps)
     rows, ceiling = {**steps, **(beside or {})}, ceiling or {}
     if both := sorted(set(steps) & set(beside or {})):
-        raise ValueError(f"A name must be a step or beside them. Found both: {', '.join(both)}.")
+        raise ValueError(f"steps and beside must have different names. Found {', '.join(both)}.")
     for name, values in [*rows.items(), *ceiling.items()]:
         _check_accuracies(name, values)
     ax = ax or new_axes(10, 1.6 + 0.46 * len(rows))
     for label, values in ceiling.items():
-        style = {"color": COLORS["central"], "lw": 1.6, "ls": "--"}
-        ax.axvspan(min(values), max(values), color=COLORS["central"], alpha=0.12, lw=0)
-        ax.axvline(np.mean(values), label=f"{label}: {np.mean(values):.1%}", **style)
+        color, mean = COLORS["central"], float(np.mean(values))
+        ax.axvspan(min(values), max(values), color=color, alpha=0.12, lw=0)
+        ax.axvline(mean, color=color, lw=1.6, ls="--", label=f"{label}: {mean:.1%}")
     means = [float(np.mean(values)) for values in steps.values()]
     ax.plot(means, range(len(steps)), color=COLORS["model"], alpha=0.4, label="_climb")
     for y, (name, values) in enumerate(rows.items()):
         _draw_step(ax, y, values, COLORS["model" if name in steps else "worst"])
-    ax.set_yticks(range(len(rows)), [textwrap.fill(name, _WIDTH) for name in rows])
+    ax.set_yticks(range(len(rows)), [textwrap.fill(name, _LINE_LENGTH) for name in rows])
     ax.set(xlabel="accuracy (an equal way to the right: half the mistakes)")
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.grid(False, axis="y")
-    drawn = np.concatenate([*rows.values(), *ceiling.values()])
-    _count_mistakes(ax, drawn.min(), drawn.max())
+    accuracies = np.concatenate([*rows.values(), *ceiling.values()])
+    _scale_by_mistakes(ax, accuracies.min(), accuracies.max())
     if ceiling:
         ax.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
     return ax
 
 
-def _draw_effect(ax: Axes, y: float, row: pd.Series, style: Mapping[str, str]) -> None:
+def _draw_effect(ax: Axes, y: float, row: pd.Series, color: str, marker: str) -> None:
     """Draws one interval with its difference, and writes both at the right of the Axes."""
-    color = style["color"]
-    holds_zero = row.low <= 0 <= row.high
+    fill = "white" if row.low <= 0 <= row.high else color
     ax.plot([row.low, row.high], [y, y], color=color, lw=2.2, solid_capstyle="butt")
-    ax.plot(row.difference, y, markerfacecolor="white" if holds_zero else color, ms=8, **style)
+    ax.plot(row.difference, y, marker=marker, color=color, mfc=fill, ms=8, ls="none")
     text = f"{row.difference:+.1f} [{row.low:+.1f}, {row.high:+.1f}]".replace("-", "−")
-    where = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 11}
-    ax.text(1.02, y, text, color=color, **where)
+    ax.text(1.02, y, text, color=color, transform=ax.get_yaxis_transform(), va="center", size=11)
 
 
 def _draw_step(ax: Axes, y: float, values: Sequence[float], color: str) -> None:
@@ -135,8 +142,8 @@ def _draw_step(ax: Axes, y: float, values: Sequence[float], color: str) -> None:
     mean = float(np.mean(values))
     ax.plot([min(values), max(values)], [y, y], color=color, lw=9, alpha=0.3, solid_capstyle="butt")
     ax.plot(mean, y, "o", color=color, ms=8)
-    where = {"transform": ax.get_yaxis_transform(), "va": "center"}
-    ax.text(1.02, y, f"{mean:.1%}", color=color, **where)
+    text, transform = f"{mean:.1%}", ax.get_yaxis_transform()
+    ax.text(1.02, y, text, color=color, transform=transform, va="center")
 
 
 def _check_table(series: str, table: pd.DataFrame) -> None:
@@ -144,7 +151,7 @@ def _check_table(series: str, table: pd.DataFrame) -> None:
         raise ValueError(
             f"{series!r} must have the columns {', '.join(_COLUMNS)}. Lacks {', '.join(missing)}."
         )
-    check_not_empty(table, f"differences[{series!r}]")
+    check_not_empty(f"differences[{series!r}]", table)
     for name, row in table[list(_COLUMNS)].iterrows():
         if not (row.abs() <= 1).all():
             raise ValueError(
@@ -159,24 +166,24 @@ def _check_table(series: str, table: pd.DataFrame) -> None:
 
 
 def _check_accuracies(name: str, values: Sequence[float]) -> None:
-    if len(values) == 0:
-        raise ValueError(f"{name!r} must hold an accuracy of at least one seed. Found none.")
+    check_not_empty(f"The accuracies of {name!r}", values)
     for value in values:
         if not 0 <= value <= 1:
-            raise ValueError(f"{name!r} must hold accuracies in [0, 1]. Found {value}.")
+            raise ValueError(f"{name!r} must have accuracies in [0, 1]. Found {value}.")
 
 
-def _count_mistakes(ax: Axes, lowest: float, highest: float) -> None:
-    """Makes the x axis one of accuracies, by the log of the share of mistakes."""
+def _scale_by_mistakes(ax: Axes, lowest: float, highest: float) -> None:
+    """Makes the x axis an axis of accuracies, scaled by the log of the share of mistakes."""
 
-    def to_place(accuracy):
-        return -np.log2(np.maximum(1 - np.asarray(accuracy, float), _LEAST_ERROR))
+    def to_place(accuracy: npt.ArrayLike) -> np.ndarray:
+        return -np.log2(np.maximum(1 - np.asarray(accuracy, float), _SMALLEST_ERROR))
 
-    def to_accuracy(place):
+    def to_accuracy(place: npt.ArrayLike) -> np.ndarray:
         return 1 - 2.0 ** -np.asarray(place)
 
     ax.set_xscale("function", functions=(to_place, to_accuracy))
-    ax.set_xlim(to_accuracy(max(0, to_place(lowest) - 0.2)), to_accuracy(to_place(highest) + 0.4))
+    left, right = max(0.0, float(to_place(lowest)) - 0.2), to_place(highest) + 0.4
+    ax.set_xlim(float(to_accuracy(left)), float(to_accuracy(right)))
     ax.xaxis.set_major_locator(FixedLocator(_TICKS))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))

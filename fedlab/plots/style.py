@@ -1,14 +1,15 @@
-"""How every picture of the series looks: colours, names, cells."""
+"""The style that all pictures share: colours, labels, cells, and checks of arrays."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-COLORS: dict[str, str] = {  # colour-blind safe (Okabe and Ito; Tol), one for each name
+COLORS: dict[str, str] = {  # safe for colour-blind readers (Okabe and Ito; Tol)
     "fed_avg": "#0072B2",
     "fed_prox": "#D55E00",
     "fed_avgm": "#56B4E9",
@@ -29,7 +30,6 @@ COLORS: dict[str, str] = {  # colour-blind safe (Okabe and Ito; Tol), one for ea
     "neutral": "#5B7C99",
 }
 
-
 LABELS: dict[str, str] = {
     "fed_avg": "FedAvg",
     "fed_prox": "FedProx",
@@ -47,21 +47,45 @@ LABELS: dict[str, str] = {
     "eval_accuracy": "evaluation accuracy",
 }
 
-
+MARKERS = "os^DvPX*"
 _SPARE_COLORS = ("#CC6677", "#661100", "#88CCEE", "#117733", "#DDCC77", "#6699CC", "#AA4466")
 
 
 def use_style() -> None:
-    """Applies `fedlab.mplstyle` to every figure made from here on (large text, 100 dpi)."""
+    """Sets matplotlib's defaults to `fedlab.mplstyle`: large text, 100 dpi.
+
+    It changes all figures that are made afterwards in this process.
+    """
     plt.style.use(Path(__file__).with_name("fedlab.mplstyle"))
 
 
 def new_axes(width: float, height: float) -> Axes:
-    """Returns the Axes of a new figure of this size in inches."""
+    """Returns the Axes of a new figure.
+
+    Args:
+        width: Width of the figure in inches.
+        height: Height of the figure in inches.
+    """
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
+def figure_of(ax: Axes) -> Figure:
+    """Returns the figure that contains the Axes, the outermost one if figures are nested.
+
+    Args:
+        ax: The Axes.
+    """
+    figure = ax.get_figure(root=True)
+    assert isinstance(figure, Figure)  # Axes without a figure cannot be made with pyplot
+    return figure
+
+
 def clean_cells(ax: Axes) -> None:
+    """Removes grid, ticks and frame, which would disturb a picture of cells.
+
+    Args:
+        ax: The Axes to change.
+    """
     ax.grid(False)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
@@ -71,9 +95,10 @@ def write_cells(ax: Axes, cells: np.ndarray, darkest: np.ndarray | None = None) 
     """Writes each value into its cell, in white where the cell is dark.
 
     Args:
-        ax: Axes that show `cells`, one unit a cell.
-        cells: Values, (rows, columns).
-        darkest: The value at the dark end of each cell's color scale. Default: the largest.
+        ax: Axes that show `cells`, in which a cell is one unit wide and high.
+        cells: float (num_rows, num_columns): the values; written as whole numbers.
+        darkest: float (num_rows, num_columns): the value that has the darkest colour on the scale
+            of each cell. None: the largest of all values.
     """
     darkest = np.full(cells.shape, cells.max()) if darkest is None else darkest
     for (row, column), value in np.ndenumerate(cells):
@@ -83,18 +108,66 @@ def write_cells(ax: Axes, cells: np.ndarray, darkest: np.ndarray | None = None) 
 
 
 def row_percent(counts: np.ndarray) -> np.ndarray:
-    """Returns each row in percent of its sum; a row of zeros stays zeros."""
+    """Returns each row in percent of its sum; a row of zeros gives zeros.
+
+    Args:
+        counts: float or int (num_rows, num_columns), at least 0.
+    """
     return 100.0 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
-def key_of(name: str) -> str:
-    """Returns the key of `COLORS` that a name such as "FedAvg" or "Fed Avg" stands for."""
+def find_key(name: str) -> str:
+    """Returns the key of `COLORS` for a name such as "FedAvg" or "Fed Avg", else the name.
+
+    Args:
+        name: The name; spaces, signs and upper case do not matter.
+    """
     plain = "".join(c for c in name.lower() if c.isalnum())
     return next((key for key in COLORS if key.replace("_", "") == plain), name)
 
 
-def colors_of(names: Mapping[str, Any]) -> dict[str, str]:
-    """Returns name -> colour: the series' own where it has one, else spare ones in turn."""
-    spare = [name for name in names if key_of(name) not in COLORS]
-    spares = {name: _SPARE_COLORS[i % len(_SPARE_COLORS)] for i, name in enumerate(spare)}
-    return {name: COLORS.get(key_of(name)) or spares[name] for name in names}
+def choose_colors(names: Iterable[str]) -> dict[str, str]:
+    """Returns a colour for each name: that of `COLORS`, else one of some others in turn.
+
+    Args:
+        names: The names, each of which may be a key of `COLORS` or a label such as "FedAvg".
+    """
+    names = list(names)
+    others = [name for name in names if find_key(name) not in COLORS]
+    spares = {name: _SPARE_COLORS[i % len(_SPARE_COLORS)] for i, name in enumerate(others)}
+    return {name: COLORS.get(find_key(name)) or spares[name] for name in names}
+
+
+def check_vector(name: str, values: npt.ArrayLike) -> np.ndarray:
+    """Returns numbers as a float vector.
+
+    Args:
+        name: The parameter's name, for the error.
+        values: At least one number.
+
+    Raises:
+        ValueError: There are no numbers, or they are not in one dimension.
+    """
+    vector = np.asarray(values, float)
+    if vector.ndim != 1 or not len(vector):
+        raise ValueError(f"{name} must be a vector of at least one number. Found {vector.shape}.")
+    return vector
+
+
+def check_counts(name: str, counts: npt.ArrayLike) -> np.ndarray:
+    """Returns counts as an array.
+
+    Args:
+        name: The parameter's name, for the error.
+        counts: At least one finite number, none below 0.
+
+    Raises:
+        ValueError: There are no counts, or one is negative or not finite.
+    """
+    array = np.asarray(counts)
+    if array.size == 0:
+        raise ValueError(f"{name} must have at least one count. Found none.")
+    wrong = array[~(np.isfinite(array) & (array >= 0))]
+    if wrong.size:
+        raise ValueError(f"{name} must be counts of at least 0. Found {wrong.flat[0]}.")
+    return array
