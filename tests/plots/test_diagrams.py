@@ -1,0 +1,96 @@
+"""Diagrams, the style, and what an import of the pictures does."""
+
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import pytest
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+import fedlab
+from fedlab import plots
+from fedlab.plots import diagrams
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    with matplotlib.rc_context():
+        yield
+    plt.close("all")
+
+
+def test_import_draws_nothing_changes_nothing_and_needs_no_tensorflow():
+    code = (
+        "import sys, matplotlib as m; before = dict(m.rcParams);"
+        "import importlib.util as u, types; p = types.ModuleType('fedlab');"
+        f"p.__path__ = [{str(Path(fedlab.__file__).parent)!r}]; sys.modules['fedlab'] = p;"
+        "import fedlab.plots.diagrams, matplotlib.pyplot as plt;"
+        "changed = {k for k in before if dict(m.rcParams)[k] != before[k]} - {'backend'};"
+        "assert not changed, changed; assert not plt.get_fignums();"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_use_style_changes_only_what_the_style_file_names():
+    matplotlib.rcdefaults()
+    before = dict(matplotlib.rcParams)
+    plots.use_style()
+    changed = {k for k, v in before.items() if matplotlib.rcParams[k] != v}
+    named = matplotlib.rc_params_from_file(
+        Path(fedlab.__file__).parent / "plots" / "fedlab.mplstyle", use_default_template=False
+    )
+    assert changed <= set(named)
+    assert "figure.constrained_layout.use" in changed
+
+
+@pytest.mark.parametrize("num_clients", [1, 5, 6])
+def test_architecture_has_two_arrows_a_client_and_none_touches_the_data(num_clients):
+    ax = diagrams.architecture(num_clients)
+    arrows = [p for p in ax.patches if isinstance(p, FancyArrowPatch)]
+    fences = [p for p in ax.patches if p.get_linestyle() == "--"]
+    assert len(arrows) == 2 * num_clients + 2  # and two in the legend
+    assert len(fences) == num_clients + 1
+    boxes = [fence.get_path().get_extents(fence.get_patch_transform()) for fence in fences]
+    for arrow in arrows:
+        for end in arrow.get_path().vertices:
+            assert not any(box.contains(*end) for box in boxes)
+
+
+@pytest.mark.parametrize("draw", [diagrams.training_round, plots.secure_aggregation])
+def test_the_steps_of_a_round_but_one_can_be_pale(draw):
+    def opaque(ax):
+        return {text.get_text() for text in ax.texts if text.get_alpha() in (None, 1.0)}
+
+    steps = [{text for text in opaque(draw(step)) if text[:1].isdigit()} for step in (1, 2, 3, 4)]
+    assert [sorted(text[0] for text in step) for step in steps] == [["1"], ["2"], ["3"], ["4"]]
+    assert {text for text in opaque(draw()) if text[:1].isdigit()} == set().union(*steps)
+
+
+def test_series_map_numbers_the_lessons_and_says_which_are_to_come():
+    lessons = [("Start", "00_start"), ("Data", "01_data"), *[("Later", "")] * 8]
+    texts = [text.get_text() for text in diagrams.series_map(lessons, current="01_data").texts]
+    assert [text for text in texts if text.isdigit()] == [str(i) for i in range(10)]
+    assert texts.count("to come") == 8
+
+
+@pytest.mark.parametrize("num_lessons", [1, 6, 10, 11, 16, 23])
+def test_series_map_has_room_for_every_lesson(num_lessons):
+    title = "Secure aggregation and encryption of updates"
+    ax = diagrams.series_map([(title, f"{i:02d}") for i in range(num_lessons)], "00")
+    ax.figure.canvas.draw()
+    page = ax.get_window_extent()
+    boxes = [p.get_window_extent() for p in ax.patches if isinstance(p, FancyBboxPatch)]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    for box, number, text in zip(boxes, ax.texts[::2], ax.texts[1::2], strict=True):
+        assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
+        inner = [label.get_window_extent() for label in (number, text)]
+        assert all(box.contains(*corner) for part in inner for corner in part.corners())
+        assert not inner[0].overlaps(inner[1])
+        assert text.get_fontsize() >= 12

@@ -1,0 +1,119 @@
+"""Pictures refuse what they cannot show, and name it."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.pictures import LEDGER
+
+from fedlab import plots
+from fedlab.plots import diagrams
+
+IMAGES = np.full((12, 28, 28), 0.5)
+POINTS = np.ones((3, 2))
+EFFECT = pd.DataFrame({"difference": [0.02], "low": [0.01], "high": [0.04]}, index=["better"])
+RUNS = pd.DataFrame({"target_epsilon": [1.0, np.inf], "accuracy": [0.5, 0.9]})
+RUN = [{"round_num": 1, "accuracy": 0.1, "seconds": 3}, {"round_num": 2, "accuracy": 0.2}]
+MASKS = pd.DataFrame([[0.0, 1.0], [-1.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    "draw, message",
+    [
+        (lambda: plots.digits(IMAGES[..., None]), r"\(12, 28, 28, 1\); reshape"),
+        (lambda: plots.digits(255 * IMAGES), "pixels must be in .* Found 127.5"),
+        (lambda: plots.digits(np.nan * IMAGES), "Found nan"),
+        (lambda: plots.digits(IMAGES, [1]), "one label per image. Found 1, 12"),
+        (lambda: plots.digits(IMAGES, num_columns=0), "num_columns must be at least 1. Found 0"),
+        (lambda: plots.digits_by_client({"f7": IMAGES[0]}), r"client 'f7'.*\(28, 28\)"),
+        (lambda: plots.reconstructions({"a": IMAGES}, {"b": 1.0}), "no row 'b'"),
+        (lambda: plots.label_mix({"f7": [1, -4]}), "client 'f7'.*Found -4"),
+        (lambda: plots.label_mix({"a": [1], "b": [1, 2]}), "'a': 1, 'b': 2"),
+        (lambda: plots.examples_per_client([]), "num_examples must have at least one count"),
+        (lambda: plots.curves({"fed_avg": []}), "'fed_avg' must have at least one record"),
+        (lambda: plots.curves({"a": RUN}, "f1"), "'f1'. Found accuracy, round_num"),
+        (lambda: plots.curves({"a": RUN[::-1]}, x="round_num"), "'a' must not fall.*cumsum"),
+        (lambda: plots.curves({"a": RUN}, band=(0.9, 0.1)), r"band .* Found \(0.9, 0.1\)"),
+        (lambda: plots.confusion_matrix(np.ones((10, 9))), r"matrix .* Found \(10, 9\)"),
+        (lambda: plots.client_spread({"f7": 95.0}), "'f7' has accuracy 95.0.*percentages"),
+        (lambda: plots.client_spread({"f7": np.nan}), "'f7' has accuracy nan"),
+        (lambda: plots.client_spread({"a": 0.5}, worst_fraction=0), "worst_fraction .* Found 0"),
+        (lambda: plots.bars({"x": -1.0}, xlabel="y"), r"values\['x'\] .* Found -1.0"),
+        (lambda: plots.client_drift({"a": [np.zeros((3, 3))]}), "'a' must all be .num_points, 2"),
+        (lambda: plots.client_drift({"b": [POINTS]}), r"'b' must begin at \(0, 0\)"),
+        (lambda: plots.client_drift({"c": [np.nan * POINTS]}), "'c' must be finite"),
+        (lambda: plots.rounds_to_target({("A", "x"): [6]}, 5), "between 0 and 5. Found 6"),
+        (lambda: plots.rounds_to_target({("A", "x"): []}, 5), "'x'.* at least one entry"),
+        (lambda: plots.client_changes({"ben": -25.0}), "'ben'.*-25.0.*Divide points"),
+        (
+            lambda: plots.settings_heatmap(pd.DataFrame({"IID": [np.nan]}, ["FedAvg"]), label="x"),
+            "'FedAvg', 'IID'",
+        ),
+        (lambda: plots.roc({"bad": ([0, 1], [0, 0.5, 1])}), "'bad' needs one true"),
+        (lambda: plots.roc({"bad": ([0, 2], [0, 1])}), "'bad' must lie in"),
+        (lambda: plots.roc({"bad": ([0, 1], [1, 0])}), "'bad' .* must not fall"),
+        (lambda: plots.audit([1, 2], [1], [1, 2]), "equal lengths. Found 2, 1 and 2"),
+        (lambda: plots.audit([1], [np.nan], [1]), "must be above 0"),
+        (lambda: plots.clipping(POINTS, 0.0), "clip must be .* Found 0.0"),
+        (lambda: plots.clipping(np.ones((2, 3)), 1.0), "updates .* two numbers"),
+        (lambda: plots.noisy_means(np.ones(2), np.nan * POINTS, 1.0), "noisy must be finite"),
+        (lambda: plots.two_worlds(0.0, 1.0), "noise_multiplier must be .* Found 0.0"),
+        (lambda: plots.two_worlds(1.0, np.inf), "epsilon must be .* Found inf"),
+        (lambda: plots.accuracy_against_epsilon({"a": RUNS[["accuracy"]]}), "Lacks .'target_eps"),
+        (
+            lambda: plots.accuracy_against_epsilon({"a": RUNS.assign(accuracy=95)}),
+            "accuracy of 'a'",
+        ),
+        (lambda: plots.accuracy_against_epsilon({"a": RUNS[1:]}), "'a' .* one run with noise"),
+        (lambda: plots.effects({"digits": EFFECT.drop(columns="low")}), "'digits'.* Lacks low"),
+        (lambda: plots.effects({"digits": 100 * EFFECT}), "'better' of 'digits' .* points by 100"),
+        (lambda: plots.effects({"digits": EFFECT.assign(low=0.03)}), "lie in its interval"),
+        (lambda: plots.ladder({"a": [0.5, np.nan]}), "'a' must have accuracies .* Found nan"),
+        (lambda: plots.ladder({"a": [0.5]}, beside={"a": [0.5]}), "different names. Found a"),
+        (lambda: plots.ledger(LEDGER.drop(columns="epsilon")), "must have the columns epsilon"),
+        (lambda: plots.ledger(LEDGER.assign(defence="none")), "Found 'none' twice"),
+        (
+            lambda: plots.ledger(LEDGER.assign(accuracy=[0.9, 91.0, 0.9])),
+            "accuracy of 'masks'.*91.0",
+        ),
+        (lambda: plots.ledger(LEDGER.assign(membership_auc=0.9)), "lie in its interval"),
+        (lambda: plots.pairwise_masks(MASKS.rename(columns={0: 7})), "same names as rows"),
+        (lambda: plots.pairwise_masks(MASKS.iloc[:1, :1]), "2 to 12 clients. Found 1"),
+        (lambda: plots.received_values({"a": [1, 2]}), r"images\['a'\] must have 2 dimensions"),
+        (lambda: plots.received_values({"a": POINTS}, {"a": [1.5]}), r"shares\['a'\] must be"),
+        (lambda: plots.received_values({"a": POINTS}, {"b": [0.5]}), r"the names \['a'\]"),
+        (lambda: plots.secure_aggregation(5), "step must be .* Found 5"),
+        (lambda: diagrams.training_round(0), "step must be .* Found 0"),
+        (lambda: diagrams.architecture(7), "num_clients must be at most 6. Found 7"),
+        (lambda: diagrams.series_map([]), "lessons must have at least one"),
+        (lambda: diagrams.series_map([("a", "00")], "01"), "current must be one of 00. Found '01'"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()
+
+
+@pytest.mark.parametrize(
+    "name, draw",
+    [
+        ("images_by_client", plots.digits_by_client),
+        ("rows", plots.reconstructions),
+        ("counts", plots.label_mix),
+        ("records_by_name", plots.curves),
+        ("values", plots.client_spread),
+        ("paths_by_setting", plots.client_drift),
+        ("changes", plots.client_changes),
+        ("rates", plots.roc),
+        ("runs_by_name", plots.accuracy_against_epsilon),
+        ("differences", plots.effects),
+        ("steps", plots.ladder),
+        ("images", plots.received_values),
+    ],
+)
+def test_nothing_to_draw_is_named(name, draw):
+    with pytest.raises(ValueError, match=f"{name} must have at least one entry. Found none"):
+        draw({})

@@ -1,0 +1,181 @@
+"""Pictures of studies and privacy show the numbers that they are given."""
+
+import io
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.pictures import LEDGER, band, dots, points, rows, texts
+from matplotlib.patches import Circle
+from scipy.stats import norm
+
+from fedlab import plots
+
+ARROWS = np.array([[3.0, 4.0], [0.6, -0.8], [0.0, 0.0]])
+EFFECTS = pd.DataFrame(
+    {"difference": [0.02, -0.3, 0.001], "low": [0.01, -0.35, -0.01], "high": [0.04, -0.2, 0.02]},
+    index=["better", "worse", "no matter"],
+)
+RUNS = pd.DataFrame(
+    {
+        "target_epsilon": [1.0, 1.0, 8.0, 8.0, np.inf, np.inf],
+        "accuracy": [0.5, 0.7, 0.8, 0.9, 0.94, 0.96],
+    }
+)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    with matplotlib.rc_context():
+        yield
+    plt.close("all")
+
+
+def test_effects_are_drawn_with_interval_and_numbers_and_hollow_if_it_contains_zero():
+    ax = plots.effects({"digits": EFFECTS})
+    assert rows(ax) == list(EFFECTS.index) and ax.yaxis_inverted()
+    np.testing.assert_allclose(dots(ax), [(2, 0), (-30, 1), (0.1, 2)])
+    spans = [line.get_xdata() for line in ax.lines if list(line.get_ydata()) in ([0, 0], [1, 1])]
+    np.testing.assert_allclose(spans, 100 * EFFECTS[["low", "high"]].iloc[:2])
+    assert texts(ax)[:2] == ["+2.0 [+1.0, +4.0]", "−30.0 [−35.0, −20.0]"]
+    marks = [line for line in ax.lines if len(line.get_xdata()) == 1]
+    is_hollow = [mark.get_markerfacecolor() != mark.get_color() for mark in marks]
+    assert is_hollow == [False, False, True]
+
+
+def test_series_share_rows_without_covering_each_other():
+    ax = plots.effects({"digits": EFFECTS.iloc[:2], "writer digits": EFFECTS.iloc[1:]})
+    assert rows(ax) == ["better", "worse", "no matter"]
+    heights = [y for _, y in dots(ax)]
+    assert len(set(heights)) == 4 and [round(y) for y in heights] == [0, 1, 1, 2]
+
+
+def test_ladder_shows_means_and_ranges_on_a_scale_of_mistakes():
+    steps = {"first": [0.1, 0.3], "second": [0.9, 0.94], "perfect": [1.0]}
+    ax = plots.ladder(steps, ceiling={"central": [0.98, 0.99]}, beside={"all": [0.5]})
+    assert rows(ax) == ["first", "second", "perfect", "all"]
+    np.testing.assert_allclose([x for x, _ in dots(ax)], [0.2, 0.92, 1.0, 0.5])
+    np.testing.assert_allclose(points(ax, "central: 98.5%")[:, 0], 0.985)
+    spans = [line.get_xdata() for line in ax.lines if list(line.get_ydata()) in ([0, 0], [1, 1])]
+    np.testing.assert_allclose(spans, [steps["first"], steps["second"]])
+    x = ax.transData.transform([(a, 0) for a in (0.5, 0.75, 0.98, 0.99, 0.999, 1.0)])[:, 0]
+    assert 0 < x[1] - x[0] == pytest.approx(x[3] - x[2])  # half the mistakes, the same distance
+    assert x[4] == pytest.approx(x[5])
+
+
+# Privacy
+
+
+def test_roc_draws_every_curve_and_audit_every_bound():
+    rates = {"loss": ([0, 0.2, 1], [0, 0.5, 1]), "lira": ([0, 0, 1], [0, 1, 1])}
+    ax = plots.roc(rates)
+    for name, pair in rates.items():
+        np.testing.assert_array_equal(points(ax, name).T, pair)
+    ax = plots.audit([0.5, 1, 2], [50, 9, 4], [3.0, 1.5, 0.0], largest=4.0)
+    assert points(ax, "accountant: at most this").tolist() == [[0.5, 50], [1, 9], [2, 4]]
+    lower = points(ax, "audit: at least this").tolist()
+    assert lower[:2] == [[0.5, 3.0], [1, 1.5]] and ax.get_ylim()[0] < lower[2][1] < 0.2
+    assert 4.0 in {line.get_ydata()[0] for line in ax.lines}
+
+
+def test_clipping_shortens_long_updates_alone():
+    ax = plots.clipping(ARROWS, 2.0)
+    np.testing.assert_allclose(points(ax, "as computed"), ARROWS)
+    np.testing.assert_allclose(points(ax, "as sent, clipped"), [[1.2, 1.6], *ARROWS[1:]])
+    assert [patch.get_radius() for patch in ax.patches if isinstance(patch, Circle)] == [2.0]
+    assert ax.get_xlim()[0] < -2 and ax.get_ylim()[1] > 4 and ax.get_aspect() == 1
+
+
+def test_noisy_means_are_drawn_around_the_mean():
+    noisy = np.array([[1.0, 2.0], [-3.0, 0.5]])
+    ax = plots.noisy_means([0.5, 0.25], noisy, 1.5)
+    np.testing.assert_array_equal(points(ax, "published: with noise"), noisy)
+    circles = [patch for patch in ax.patches if isinstance(patch, Circle)]
+    assert [circle.get_radius() for circle in circles] == [1.5, 3.0]
+    assert {tuple(circle.get_center()) for circle in circles} == {(0.5, 0.25)}
+
+
+@pytest.mark.parametrize("noise, epsilon", [(2.0, 0.3), (1.0, 1.0), (0.7, 2.0)])
+def test_the_filled_area_between_two_worlds_is_delta(noise, epsilon):
+    """By Balle and Wang 2018, theorem 8, with a sensitivity of one clip."""
+    ax = plots.two_worlds(noise, epsilon)
+    for label, center in (("without the client", 0.0), ("with the client", 1.0)):
+        places, density = points(ax, label).T
+        np.testing.assert_allclose(density, norm.pdf(places, center, noise))
+    x, y = ax.collections[0].get_paths()[0].vertices.T
+    filled = abs(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) / 2
+    delta = norm.cdf(0.5 / noise - epsilon * noise) - np.exp(epsilon) * norm.cdf(
+        -0.5 / noise - epsilon * noise
+    )
+    assert filled == pytest.approx(delta, rel=0.05)
+
+
+def test_accuracy_against_epsilon_is_a_mean_and_a_band_with_and_without_noise():
+    ax = plots.accuracy_against_epsilon({"digits": RUNS})
+    np.testing.assert_allclose(points(ax, "digits"), [[1, 0.6], [8, 0.85]])
+    np.testing.assert_allclose(band(ax.collections[0]), [(0.5, 0.7), (0.8, 0.9)])
+    np.testing.assert_allclose(points(ax, "digits, without noise")[:, 1], 0.95)
+    assert len(plots.accuracy_against_epsilon({"digits": RUNS[:4]}).lines) == 1
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_the_ledger_draws_finite_values_and_says_what_is_missing(is_file):
+    table = pd.read_csv(io.StringIO(LEDGER.to_csv(index=False))) if is_file else LEDGER
+    figure = plots.ledger(table)
+    columns = "accuracy seconds_per_round bytes_up_per_client epsilon reconstruction_ssim".split()
+    panels = dict(zip([*columns, "membership_auc"], figure.axes, strict=True))
+    for column, ax in panels.items():
+        finite = table[column][np.isfinite(table[column])]
+        assert dots(ax) == [(value, row) for row, value in finite.items()]
+        marks = [line for line in ax.lines if len(line.get_xdata()) == 1]
+        is_hollow = [mark.get_markerfacecolor() != mark.get_color() for mark in marks]
+        shared = column in ("accuracy", "membership_auc")
+        assert is_hollow == [shared and row == 1 for row in finite.index]
+    assert rows(figure.axes[0]) == table.defence.tolist() and figure.axes[0].yaxis_inverted()
+    assert texts(panels["epsilon"]) == ["no bound", "no bound", "?"]
+    assert texts(panels["bytes_up_per_client"]) == ["138.4 kB", "170.0 kB", "200.0 kB"]
+    (intervals,) = panels["membership_auc"].collections
+    ends = [segment[:, 0].tolist() for segment in intervals.get_segments()]
+    assert ends == table[["membership_low", "membership_high"]].to_numpy().tolist()
+
+
+def test_masks_are_written_with_their_signs():
+    names = ["Ada", "Ben", "Cleo"]
+    masks = pd.DataFrame([[0, 12, -7], [-12, 0, 300], [7, -300, 0]], index=names, columns=names)
+    ax = plots.pairwise_masks(masks)
+    assert texts(ax) == ["+12", "-7", "-12", "+300", "+7", "-300"]
+    assert rows(ax) == names
+
+
+def test_received_values_are_images_above_histograms():
+    image = np.arange(12.0).reshape(3, 4)
+    shares = {"plain": np.full(40, 0.5), "masked": np.linspace(0, 1, 50, endpoint=False) + 0.01}
+    figure = plots.received_values({"plain": image, "masked": image.T}, shares)
+    np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), image.T)
+    plain, masked = ([bar.get_height() for bar in ax.patches] for ax in figure.axes[2:])
+    assert plain.count(0) == 49 and max(plain) == pytest.approx(1)
+    np.testing.assert_allclose(masked, 1 / 50)
+    assert len(plots.received_values({"plain": image}).axes) == 1
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda ax: plots.roc({"a": ([0, 1], [0, 1])}, ax=ax),
+        lambda ax: plots.clipping(ARROWS, 1.0, ax=ax),
+        lambda ax: plots.noisy_means(ARROWS[0], ARROWS, 1.0, ax=ax),
+        lambda ax: plots.two_worlds(1.0, 1.0, ax=ax),
+        lambda ax: plots.accuracy_against_epsilon({"digits": RUNS}, ax=ax),
+        lambda ax: plots.effects({"digits": EFFECTS}, ax=ax),
+        lambda ax: plots.ladder({"a": [0.5]}, ax=ax),
+    ],
+)
+def test_pictures_are_drawn_on_the_axes_that_are_given_and_render(draw):
+    figure, ax = plt.subplots()
+    assert draw(ax) is ax and len(plt.get_fignums()) == 1
+    figure.canvas.draw()
