@@ -1,7 +1,7 @@
-"""What this machine has, and what is wrong with it: `python -m fedlab doctor`.
+"""Checks of the machine and the installation: `python -m fedlab doctor`.
 
-Nothing here imports TensorFlow or another package that may be missing or broken: that would be the
-first thing to fail where the doctor is needed.
+This module does not import TensorFlow or another package that may be missing or broken, because it
+must run on a machine where such an import fails.
 """
 
 import argparse
@@ -32,7 +32,14 @@ _MAGIC = {".sqlite": b"SQLite format 3\0", ".lzma": b"]\0\0", ".xz": b"\xfd7zXZ\
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the doctor's table; `remedy` says what to do where it is not `ok`."""
+    """The result of one check, a line of the doctor's table.
+
+    Attributes:
+        name: Name of the checked thing.
+        value: Its version, size or state.
+        ok: Whether the course runs with it.
+        remedy: What to do if it does not.
+    """
 
     name: str
     value: str
@@ -41,7 +48,7 @@ class Check:
 
 
 def check_machine() -> list[Check]:
-    """Python, platform, CPU, memory and disk. Each threshold is what one notebook needs."""
+    """Checks Python, platform, CPU, memory and disk against the needs of one notebook."""
     python, system = platform.python_version(), f"{platform.system()} {platform.machine()}"
     libc, libc_version = platform.libc_ver()
     is_new = libc == "glibc" and [int(n) for n in libc_version.split(".")] >= [2, 31]
@@ -64,20 +71,20 @@ def check_machine() -> list[Check]:
 
 
 def _memory_bytes() -> tuple[int, int]:
-    """Returns the memory in all and what is available of it; a container may have less than all."""
+    """Returns the total and the available memory, of the container if it has a limit."""
     memory = dict(re.findall(r"(\w+): +(\d+) kB", _read("/proc/meminfo")))
     total, available = (1024 * int(memory.get(k, 0)) for k in ("MemTotal", "MemAvailable"))
     limit = _read("/sys/fs/cgroup/memory.max").strip()
-    if not limit.isdigit():  # "max", or no such file
+    if not limit.isdigit():  # "max", or the file does not exist
         return total, available
     stat = dict(re.findall(r"^(\w+) (\d+)$", _read("/sys/fs/cgroup/memory.stat"), re.MULTILINE))
     used = int(_read("/sys/fs/cgroup/memory.current") or 0)
-    free = int(limit) - used + int(stat.get("inactive_file", 0))  # a cache that gives way
+    free = int(limit) - used + int(stat.get("inactive_file", 0))  # file cache, freed on demand
     return min(total, int(limit)), min(available, free)
 
 
 def check_packages() -> list[Check]:
-    """Versions of the packages that the course names, held against the lock."""
+    """Compares the versions of the direct dependencies with `requirements.lock`."""
     project = tomllib.loads(_read(_ROOT / "pyproject.toml") or "[project]")["project"]
     names = [re.split(r"[<>=~!\[; ]", line)[0] for line in project.get("dependencies", [])]
     locked = dict(
@@ -87,7 +94,12 @@ def check_packages() -> list[Check]:
 
 
 def check_package(name: str, expected: str | None) -> Check:
-    """One package's version; another one than the lock's is a problem."""
+    """Checks that a package is installed, in the expected version.
+
+    Args:
+        name: Name of the package.
+        expected: The version in the lock. None: any version will do.
+    """
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -98,16 +110,16 @@ def check_package(name: str, expected: str | None) -> Check:
 
 
 def check_worker() -> Check:
-    """The program that TFF's own runtime starts."""
+    """Checks the program that TFF's own runtime starts."""
     spec = importlib.util.find_spec("tensorflow_federated")
     path = Path(spec.origin if spec and spec.origin else "").parent / "data" / "worker_binary"
-    is_there = os.access(path, os.X_OK)
-    value = "present, executable" if is_there else f"{path} is missing or not executable"
-    return Check("TFF worker", value, is_there, _REBUILD)
+    is_executable = os.access(path, os.X_OK)
+    value = "present, executable" if is_executable else f"{path} is missing or not executable"
+    return Check("TFF worker", value, is_executable, _REBUILD)
 
 
 def check_datasets() -> list[Check]:
-    """The data sets that are there, and the one that the variable FEDLAB_DATASET chooses."""
+    """Checks the data sets, and marks the one that the variable FEDLAB_DATASET chooses."""
     chosen = os.environ.get("FEDLAB_DATASET") or "digits"
     used = {chosen: " <- used"}
     emnist = cache_dir() / "emnist_all.sqlite"
@@ -126,9 +138,9 @@ def check_datasets() -> list[Check]:
 
 
 def _file_fault(path: Path) -> str:
-    """Returns what is wrong with a data file at first sight, or "" (loading it checks the rest)."""
+    """Returns a fault of a data file's path or first bytes, or ""; loading checks the rest."""
     if not path.is_absolute():
-        return f"{path} is not a full path"  # each notebook runs in its own folder
+        return f"{path} is not a full path"  # a notebook's folder is the working one
     if not path.is_file():
         return f"there is no file {path}"
     with path.open("rb") as file:
@@ -137,14 +149,14 @@ def _file_fault(path: Path) -> str:
 
 
 def check_import() -> Check:
-    """Imports TensorFlow and TFF in a process of its own, which may even crash."""
+    """Imports TensorFlow and TFF in another process, because the import may crash."""
     start = time.monotonic()
     command = [sys.executable, "-c", "import tensorflow, tensorflow_federated"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode == 0:
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode == 0:
         return Check("import of TFF", f"works ({time.monotonic() - start:.0f} s)")
-    said = done.stderr.strip().rpartition("\n")[2]
-    reason = f"killed by signal {-done.returncode}" if done.returncode < 0 else said
+    last_line = process.stderr.strip().rpartition("\n")[2]
+    reason = f"killed by signal {-process.returncode}" if process.returncode < 0 else last_line
     return Check("import of TFF", reason, False, _REBUILD)
 
 
@@ -153,7 +165,14 @@ def _read(path: str | Path) -> str:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the table, then each problem with its remedy. Returns 1 where there is a problem."""
+    """Prints the table, then each problem with its remedy.
+
+    Args:
+        args: The parsed arguments of the command.
+
+    Returns:
+        The exit status: 0, or 1 if there is a problem.
+    """
     checks = [*check_machine(), *check_packages(), check_worker(), *check_datasets()]
     if not args.quick:
         checks.append(check_import())
@@ -168,7 +187,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
-    """Adds `doctor` to the command line."""
+    """Adds `doctor` to the command line.
+
+    Args:
+        commands: The subcommands of the parser.
+    """
     parser = commands.add_parser("doctor", help="what this machine has, and what is wrong with it")
     parser.add_argument("--quick", action="store_true", help="leave the import of TensorFlow out")
     parser.set_defaults(run=run)

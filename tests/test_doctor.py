@@ -1,9 +1,12 @@
 """The doctor: nothing wrong here, and what it says where something is."""
 
 import importlib.metadata
+import importlib.util
+import platform
+import shutil
 import subprocess
 import sys
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -146,10 +149,33 @@ def test_the_real_emnist_needs_more_memory(monkeypatch):
     assert "3 GB" in memory_check().remedy
 
 
-def test_every_problem_has_a_remedy():
-    checks = [*doctor.check_machine(), *doctor.check_packages(), doctor.check_worker()]
-    assert all(check.remedy or check.ok for check in checks)
+def test_on_a_machine_where_all_is_wrong_every_problem_has_a_remedy(monkeypatch, tmp_path):
+    """Without files of the system, packages, or a data set: only the interpreter is right."""
+
+    def raise_missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor, "_read", lambda path: "")
+    monkeypatch.setattr(importlib.metadata, "version", raise_missing)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(platform, "system", lambda: "Windows")
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    monkeypatch.setenv("FEDLAB_DATASET", str(tmp_path / "missing.sqlite"))
+    checks = [
+        *doctor.check_machine(),
+        *doctor.check_packages(),
+        doctor.check_worker(),
+        *doctor.check_datasets(),
+    ]
+    wrong = {check.name for check in problems(checks)}
+    assert wrong == {
+        "platform", "C library", "CPU", "memory", "disk",
+        "fedlab-course", "TFF worker", "data: FEDLAB_DATASET",
+    }  # fmt: skip
+    assert all(check.remedy for check in problems(checks))
 
 
-def test_the_package_stands_beside_its_project_file():
-    assert (Path(doctor.__file__).parent.parent / "pyproject.toml").is_file()
+def test_the_doctor_reads_the_project_s_own_dependencies():
+    names = {check.name for check in doctor.check_packages()}
+    assert {"fedlab-course", "tensorflow", "tensorflow-federated", "pandas"} <= names

@@ -53,7 +53,7 @@ def test_the_table_holds_means_and_differences():
         (lambda runs: pd.concat([runs, runs.iloc[:1]]), "'base' has seed 0 twice"),
         (lambda runs: runs.assign(accuracy=np.nan), r"'base' has no accuracy \(NaN\) for seed 0"),
         (lambda runs: runs.drop(columns="seed"), "must have a column 'seed'. Found name, accuracy"),
-        (lambda runs: runs[runs.name != "base"], "no configuration 'base'. There are: better"),
+        (lambda runs: runs[runs.name != "base"], "baseline must be one of better. Found 'base'"),
     ],
 )
 def test_what_cannot_be_paired_is_refused(change, message):
@@ -99,11 +99,11 @@ def test_five_seeds_cover_84_of_100_as_the_docstring_says():
 @pytest.mark.parametrize(
     "values, options, message",
     [
-        ([0.1], {}, r"at least two values, one a seed. Found shape \(1,\)"),
+        ([0.1], {}, r"at least two values, one per seed. Found shape \(1,\)"),
         ([], {}, "at least two values"),
         ([0.1, np.nan], {}, "must be finite numbers. Found nan"),
-        ([0.1, 0.2], {"confidence": 95}, r"must lie in \(0, 1\). Found 95"),
-        ([0.1, 0.2], {"method": "t"}, "must be 'percentile' or 'bca'. Found 't'"),
+        ([0.1, 0.2], {"confidence": 95}, r"confidence must be a number in \(0, 1\). Found 95"),
+        ([0.1, 0.2], {"method": "t"}, "method must be one of percentile, bca. Found 't'"),
         ([0.1, 0.2], {"num_resamples": 0}, "num_resamples must be at least 1. Found 0"),
     ],
 )
@@ -127,7 +127,7 @@ def test_the_first_round_that_reaches_the_target(target, expected):
 @pytest.mark.parametrize(
     "records, target, message",
     [
-        (RECORDS, math.nan, "target must be a number"),
+        (RECORDS, math.nan, "target must be a finite number"),
         (RECORDS.drop(columns="round_num"), 0.5, "must have a column 'round_num'"),
         (RECORDS, 0.5, "must have a column 'accuracy'"),
         (pd.concat([RECORDS, RECORDS]), 0.5, "must be of one run. Found round 0 twice"),
@@ -159,7 +159,7 @@ def test_seeds_that_never_get_there_are_not_left_out(rounds, text):
 @pytest.mark.parametrize(
     "rounds, num_rounds, message",
     [
-        ([], 50, "at least one seed"),
+        ([], 50, "at least one entry"),
         ([51], 50, "between 0 and 50. Found 51"),
         ([-1], 50, "between 0 and 50. Found -1"),
         ([1], 0, "num_rounds must be at least 1"),
