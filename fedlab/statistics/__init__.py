@@ -1,0 +1,29 @@
+"""Statistics over a few seeds, over the rounds of a run, and over clients."""
+
+from fedlab.statistics.intervals import (
+    Interval,
+    bootstrap_interval,
+    compare,
+    paired_differences,
+)
+from fedlab.statistics.rounds import (
+    RoundsSummary,
+    rounds_table,
+    rounds_to_target,
+    speed_up,
+    summarize_rounds,
+)
+from fedlab.statistics.worst_clients import count_worst
+
+__all__ = [
+    "Interval",
+    "RoundsSummary",
+    "bootstrap_interval",
+    "compare",
+    "count_worst",
+    "paired_differences",
+    "rounds_table",
+    "rounds_to_target",
+    "speed_up",
+    "summarize_rounds",
+]

@@ -1,0 +1,151 @@
+"""Rounds until a run reaches a target accuracy, and their summary over seeds."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+import pandas as pd
+
+from fedlab.checks import check_count, check_not_empty, check_number
+
+Rounds: TypeAlias = float | None  # None: the target was not reached
+
+
+def rounds_to_target(
+    records: pd.DataFrame, target: float, metric: str = "eval_accuracy"
+) -> int | None:
+    """Returns the first round whose value reaches the target (McMahan et al. 2017, section 3).
+
+    Only rounds with an evaluation count, so with an evaluation in every tenth round the result is
+    a multiple of ten. The paper first makes the curve monotonic, which gives the same result.
+
+    Args:
+        records: A table with a row per round of one run and the columns round_num and the metric,
+            which is NaN in rounds without an evaluation.
+        target: The value to reach, such as 0.9.
+        metric: Name of the column; larger values are better.
+
+    Returns:
+        The round's number; 0 means that the initial model reaches the target. None: no round
+        reaches it.
+
+    Raises:
+        TypeError: The target is not a number.
+        ValueError: A column is missing, a round appears twice, the metric has no value, or the
+            target is not finite.
+    """
+    for column in ("round_num", metric):
+        if column not in records:
+            raise ValueError(f"records must have a column {column!r}. Found {', '.join(records)}.")
+    check_number("target", target)
+    if records.round_num.duplicated().any():
+        twice = records.round_num[records.round_num.duplicated()].iloc[0]
+        raise ValueError(f"records must be of one run. Found round {twice} twice.")
+    if records[metric].isna().all():
+        raise ValueError(f"records must have a value of {metric!r}. Found none.")
+    reached = records[records[metric] >= target]
+    return int(reached.round_num.min()) if len(reached) else None
+
+
+class RoundsSummary(NamedTuple):
+    """Rounds to a target over seeds.
+
+    Attributes:
+        median: Median over all seeds, where a seed that does not reach the target counts as later
+            than all others. Infinite if half of the seeds or more do not reach it.
+        num_reached: Number of seeds that reach the target.
+        num_seeds: Number of seeds.
+        num_rounds: Number of rounds of each run.
+    """
+
+    median: float
+    num_reached: int
+    num_seeds: int
+    num_rounds: int
+
+    def __str__(self) -> str:
+        """Returns a text such as `37 (4 of 5 seeds)` or `not reached in 100 rounds`."""
+        share = f" ({self.num_reached} of {self.num_seeds} seeds)"
+        if math.isinf(self.median):
+            return f"not reached in {self.num_rounds} rounds{share if self.num_reached else ''}"
+        return f"{self.median:g}{'' if self.num_reached == self.num_seeds else share}"
+
+
+def summarize_rounds(rounds: Sequence[Rounds], num_rounds: int) -> RoundsSummary:
+    """Summarises rounds to a target over seeds, including those that do not reach it.
+
+    A mean over the seeds that reach the target would favour a configuration that often fails. The
+    median needs no number for a seed that does not reach it.
+
+    Args:
+        rounds: The rounds to the target, one number per seed. None or NaN: not reached.
+        num_rounds: Number of rounds of each run, at least 1.
+
+    Returns:
+        The summary.
+
+    Raises:
+        TypeError: `num_rounds` is not a whole number.
+        ValueError: There are no seeds, or a number is not between 0 and `num_rounds`.
+    """
+    check_not_empty("rounds", rounds)
+    num_rounds = check_count("num_rounds", num_rounds)
+    values = [math.inf if value is None or math.isnan(value) else float(value) for value in rounds]
+    reached = [value for value in values if math.isfinite(value)]
+    for value in reached:
+        if not 0 <= value <= num_rounds:
+            raise ValueError(f"rounds must lie between 0 and {num_rounds}. Found {value:g}.")
+    ordered, middle = sorted(values), len(values) // 2
+    median = ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    return RoundsSummary(median, len(reached), len(values), num_rounds)
+
+
+def speed_up(summary: RoundsSummary, baseline: RoundsSummary) -> str:
+    """Returns the baseline's rounds divided by these rounds, as McMahan et al. 2017 write it.
+
+    Args:
+        summary: Rounds to a target of a method.
+        baseline: Rounds to the same target of the baseline.
+
+    Returns:
+        Text such as `2.4×`; `more than 2.4×` if only the baseline does not reach the target; `–` if
+        the method does not reach it, or reaches it before the first round.
+    """
+    if math.isinf(summary.median) or summary.median == 0:
+        return "–"
+    if math.isinf(baseline.median):
+        return f"more than {baseline.num_rounds / summary.median:.1f}×"
+    return f"{baseline.median / summary.median:.1f}×"
+
+
+def rounds_table(
+    rounds: Mapping[tuple[str, str], Sequence[Rounds]], num_rounds: int, baseline: str
+) -> pd.DataFrame:
+    """Returns rounds and speed-ups in the form of McMahan et al. 2017, table 2.
+
+    Args:
+        rounds: From (method, setting) to the rounds to the target, one number per seed. None or
+            NaN: not reached.
+        num_rounds: Number of rounds of each run, at least 1.
+        baseline: The method with which the others are compared in each setting.
+
+    Returns:
+        A table with a row per method and a column per setting, in the order given, of texts such as
+        `37 (2.4×)`.
+
+    Raises:
+        TypeError: `num_rounds` is not a whole number.
+        ValueError: There are no rounds or no seeds, the baseline is missing for a setting, or a
+            number is not between 0 and `num_rounds`.
+    """
+    check_not_empty("rounds", rounds)
+    summaries = {key: summarize_rounds(values, num_rounds) for key, values in rounds.items()}
+    methods, settings = (list(dict.fromkeys(names)) for names in zip(*summaries, strict=True))
+    table = pd.DataFrame("", index=pd.Index(methods, name="method"), columns=settings)
+    for (method, setting), summary in summaries.items():
+        if (baseline, setting) not in summaries:
+            raise ValueError(f"The baseline {baseline!r} is missing for {setting!r}.")
+        ratio = speed_up(summary, summaries[baseline, setting])
+        is_plain = method == baseline or ratio == "–"
+        table.loc[method, setting] = f"{summary}" if is_plain else f"{summary} ({ratio})"
+    return table
