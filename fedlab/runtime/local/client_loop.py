@@ -88,7 +88,8 @@ class ClientLoop:
         self._work_fns: queue.SimpleQueue[FlatFn] = queue.SimpleQueue()
         for worker in range(self.num_workers):
             self._work_fns.put(loaded[worker % len(loaded)])
-        self._num_sums = len(zero.outputs)
+        # An update may have more tensors than the sum: quantization sends ranges besides.
+        self._num_updates = len(accumulate.inputs) - len(zero.outputs)
         self._moduli = tuple(moduli)
 
     def run(
@@ -124,13 +125,13 @@ class ClientLoop:
             for client_id, get_result in results:
                 try:
                     update = get_result()
-                    secure.add(client_id, update[self._num_sums :])
+                    secure.add(client_id, update[self._num_updates :])
                 except ClientError as error:
                     if not drop:
                         raise
                     dropped[client_id] = error.reason
                     continue
-                sums = self._accumulate(*sums, *update[: self._num_sums])
+                sums = self._accumulate(*sums, *update[: self._num_updates])
         return sums, secure.finish(), dropped
 
     def _results(

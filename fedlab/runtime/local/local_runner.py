@@ -58,7 +58,8 @@ class Round:
         self._report = form.report.load()
         self._update = form.update.load()
         self.functions = [self._update, self._prepare, self._report]
-        self._sums_securely = len(form.work.graph.outputs) > len(form.zero.graph.outputs)
+        num_updates = len(form.accumulate.graph.inputs) - len(form.zero.graph.outputs)
+        self._sums_securely = len(form.work.graph.outputs) > num_updates
         self._run_clients = run_clients
 
     def run(self, state, cohort: Cohort, *, drop: bool = False):

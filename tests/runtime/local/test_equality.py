@@ -25,6 +25,7 @@ from helpers.tff_processes import (
 
 from fedlab import runtime
 from fedlab.data.preprocessing import INPUT_SPEC
+from fedlab.learning import aggregators
 from fedlab.models import create_loss
 from fedlab.runtime.local.local_runner import FormRunner
 
@@ -81,6 +82,7 @@ PROCESSES = {
     "FedRecon": lambda: reconstruction(client_optimizer_fn=sgd(), server_optimizer_fn=add()),
     "clipping and zeroing": lambda: fed_avg(aggregator=learning.robust_aggregator),
     "compression": lambda: fed_avg(aggregator=learning.compression_aggregator),
+    "quantization": lambda: fed_avg(aggregator=lambda: aggregators.quantization(4, min_size=5)),
     "DP": lambda: unweighted(lambda: learning.dp_aggregator(0.0, NUM_CLIENTS)),
     "DP, a fixed clip": lambda: unweighted(without_noise("gaussian_fixed", clip=0.1)),
     "DP-FTRL": lambda: unweighted(
