@@ -234,6 +234,15 @@ def test_a_round_of_empty_clients_is_told(train):
         train(1, cohort_fn=cohort_fn)
 
 
+def test_a_state_that_is_not_finite_is_divergence(train, process):
+    with runtime.compile(process) as runner:
+        weights = runner.get_model_weights(runner.initialize())
+        nan = tf.nest.map_structure(lambda array: array * np.float32(np.nan), weights)
+        with pytest.raises(DivergedError, match="Round 1 diverged: the server's state") as caught:
+            train(1, process=runner, initial_weights=nan)
+    assert caught.value.round_num == 1
+
+
 # What the learner sees
 
 LOG_LINE = re.compile(

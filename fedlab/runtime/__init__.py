@@ -7,6 +7,7 @@ _HOMES = {
     "ClientError": "fedlab.runtime.local.client_loop",
     "Form": "fedlab.runtime.local.map_reduce_form",
     "NoFormError": "fedlab.runtime.local.map_reduce_form",
+    "NonFiniteStateError": "fedlab.runtime.runner",
     "NonFiniteUpdateError": "fedlab.runtime.local.client_loop",
     "Piece": "fedlab.runtime.local.map_reduce_form",
     "Runner": "fedlab.runtime.runner",

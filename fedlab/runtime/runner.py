@@ -13,6 +13,10 @@ from fedlab.secure.interface import SecureSum
 Cohort = Mapping[str, tf.data.Dataset] | Collection[tf.data.Dataset]
 
 
+class NonFiniteStateError(ValueError):
+    """The server's state is NaN or infinite where the clients would get it; the round did not happen."""
+
+
 class Runner(contextlib.AbstractContextManager):
     """Executes a learning process: the same `initialize` and `next` as the process itself.
 

@@ -123,6 +123,8 @@ def _execute_round(
         output = runner.next(state, cohort)
     except runtime.NonFiniteUpdateError as error:
         raise DivergedError(round_num, f"client {error.client_id!r} {error.reason}") from error
+    except runtime.NonFiniteStateError as error:
+        raise DivergedError(round_num, "the server's state before it is not finite") from error
     except runtime.ClientError as error:
         error.add_note(f"It was round {round_num}.")
         raise

@@ -9,7 +9,7 @@ from fedlab.runtime.graph_loading.functions import LoadedFunction, get_ready_asi
 from fedlab.runtime.local.client_loop import Client, ClientError, ClientLoop, Tensors
 from fedlab.runtime.local.map_reduce_form import Form, Piece, cut, cut_initialize
 from fedlab.runtime.local.values import flatten, pack
-from fedlab.runtime.runner import Cohort, Runner, check_nobody, name_clients
+from fedlab.runtime.runner import Cohort, NonFiniteStateError, Runner, check_nobody, name_clients
 from fedlab.secure.interface import SecureSum
 
 
@@ -69,7 +69,7 @@ class Round:
         flat_state = flatten(state, self._state_type)
         *broadcast, is_finite = self._prepare(*flat_state)
         if not is_finite:
-            raise ValueError("The state is not finite. Go on from an earlier one.")
+            raise NonFiniteStateError("The state is not finite. Go on from an earlier one.")
         sums, secure, dropped = self._run_clients(cohort, broadcast, drop)
         check_some_are_left(dropped, cohort)
         result = self._update(*flat_state, *self._report(*sums), *secure)

@@ -227,5 +227,5 @@ def test_a_state_that_is_not_finite_is_refused(name):
         lambda one: one * np.float32(np.inf) if np.shape(one) == (784, 10) else one,
         runner.initialize(),
     )
-    with pytest.raises(ValueError, match="state is not finite"):
+    with pytest.raises(runtime.NonFiniteStateError, match="state is not finite"):
         runner.next(state, create_cohort())
