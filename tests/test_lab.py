@@ -268,6 +268,19 @@ def test_test_hands_a_selection_to_pytest(machine):
     assert machine.log.read_text().splitlines()[-1].endswith("-k a b")
 
 
+def test_test_real_runs_the_lessons_on_real_writers_alone(machine):
+    assert machine.run("test", "--real", "-x", RUFF_CODE="1")[0] == 0
+    call = machine.log.read_text().splitlines()[-1]
+    assert call.endswith("-m real tests/test_real_writers.py -x")
+    assert "--nbval" not in call
+
+
+def test_lint_reports_names_on_request_and_gates_nothing(machine):
+    assert machine.run("lint", "--report", RUFF_CODE="1")[0] == 0
+    assert machine.log.read_text().splitlines()[-1] == "tests/naming_report.py"
+    assert machine.run("lint", RUFF_CODE="1")[0] == 1
+
+
 def test_bench_runs_each_benchmark_and_says_where_there_is_none(machine):
     code, _, err = machine.run("bench")
     assert (code, err.splitlines()[-1]) == (1, "lab: there is no benchmark yet (benchmarks/*.py).")
