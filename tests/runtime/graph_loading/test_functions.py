@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from helpers import tiny
 from helpers.graphs import build, build_counter, meet
-from tensorflow.python.eager import cancellation, context
+from tensorflow.python.eager import cancellation, context, execute
 from tensorflow.python.framework import function
 
 from fedlab import runtime
@@ -15,13 +15,20 @@ from fedlab.runtime.graph_loading import functions
 
 
 def test_it_leaves_the_table_with_its_last_owner():
-    loaded = build(lambda x: (x + 1,), tf.float32).load()
-    name = loaded._name
-    assert context.context().has_function(name)
+    graph = build(lambda x: (x + 1,), tf.float32)
+    graph.load()  # tracing has its own
+    gc.collect()
+    before = names_in_table()
+    loaded = graph.load()
+    assert len(names_in_table() - before) == 1
     assert loaded(tf.constant(1.0))[0].numpy() == 2
     del loaded
     gc.collect()
-    assert not context.context().has_function(name)
+    assert names_in_table() == before
+
+
+def names_in_table():
+    return set(context.context().list_function_names())
 
 
 @pytest.mark.parametrize("build_graph", [build_counter, lambda: build_with_called()])
@@ -29,13 +36,13 @@ def test_what_it_calls_and_what_sets_its_variables_leave_the_table_too(build_gra
     graph = build_graph()
     graph.load()  # tracing has its own
     gc.collect()
-    before = set(context.context().list_function_names())
+    before = names_in_table()
     loaded = graph.load()
     loaded(tf.constant(1.0))
-    assert len(set(context.context().list_function_names()) - before) == 2
+    assert len(names_in_table() - before) == 2
     del loaded
     gc.collect()
-    assert set(context.context().list_function_names()) == before
+    assert names_in_table() == before
 
 
 def build_with_called():
@@ -59,8 +66,18 @@ def test_two_loads_draw_the_same_numbers():
     assert len(set(drawn)) == 3
 
 
-@pytest.mark.parametrize("dtype", [tf.float32, tf.int64, tf.bool, tf.string, tf.variant])
-def test_to_get_ready_is_not_to_run(dtype):
+@pytest.mark.parametrize(
+    "argument",
+    [
+        tf.constant(1.0),
+        tf.constant(1, tf.int64),
+        tf.constant(True),
+        tf.constant("text"),
+        tf.data.experimental.to_variant(tf.data.Dataset.range(1)),
+    ],
+    ids=lambda argument: argument.dtype.name,
+)
+def test_to_get_ready_is_not_to_run(argument):
     calls = []
 
     def note(value):
@@ -71,11 +88,11 @@ def test_to_get_ready_is_not_to_run(dtype):
         with tf.control_dependencies([x]):
             return (tf.numpy_function(note, [tf.constant(1.0)], tf.float32),)
 
-    loaded = build(run, dtype).load()
+    loaded = build(run, argument.dtype).load()
     loaded.get_ready()
     loaded.get_ready()
     assert calls == []
-    loaded(functions._placeholder(dtype))
+    loaded(argument)
     assert calls == [1]
 
 
@@ -120,10 +137,11 @@ def build_broken():
 
 
 def test_what_is_broken_says_so_when_it_is_called():
-    broken, loaded = build_broken().load(), build(lambda x: (x + 1,), tf.float32).load()
-    functions.get_ready_aside([broken, loaded])
+    broken, next_function = build_broken().load(), Slow()
+    next_function.go_on.set()
+    functions.get_ready_aside([broken, next_function])
     join_helpers()
-    assert loaded._is_ready
+    assert next_function.num_asked == 1  # the broken one did not end the thread
     with pytest.raises(tf.errors.OpError):
         broken(tf.constant(1.0))
 
@@ -150,16 +168,16 @@ def test_getting_ready_aside_can_be_stopped():
     assert slow.num_asked == 1
 
 
-def test_a_call_gets_ready_once(monkeypatch):
+def test_first_calls_at_a_time_are_optimized_once(monkeypatch):
     loaded = build(lambda x: (x + 1,), tf.float32).load()
     calls = []
-    execute = functions.LoadedFunction._execute
+    execute_fn = execute.execute_with_cancellation
 
-    def note(self, args, manager):
+    def note(name, num_outputs, inputs, attrs, table, manager, **options):
         calls.append(manager.is_cancelled)
-        return execute(self, args, manager)
+        return execute_fn(name, num_outputs, inputs, attrs, table, manager, **options)
 
-    monkeypatch.setattr(functions.LoadedFunction, "_execute", note)
+    monkeypatch.setattr(execute, "execute_with_cancellation", note)
     threads = [threading.Thread(target=loaded, args=(tf.constant(1.0),)) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -169,12 +187,22 @@ def test_a_call_gets_ready_once(monkeypatch):
     assert calls.count(False) == 8
 
 
-def test_a_runner_gets_all_of_a_round_ready_by_itself(process):
+def test_a_runner_gets_all_of_a_round_ready_by_itself(process, monkeypatch):
+    ready = []
+    get_ready = functions.LoadedFunction.get_ready
+
+    def note(self):
+        get_ready(self)
+        ready.append(self)
+
+    monkeypatch.setattr(functions.LoadedFunction, "get_ready", note)
     runner = runtime.compile(process)
     join_helpers()
-    found = [*runner._clients.functions, *runner._round.functions]
-    assert len(found) == 6
-    assert all(one._is_ready for one in found)
+    assert len(ready) == len(set(map(id, ready))) == 6
+    state = runner.initialize()
+    ready.clear()
+    runner.next(state, tiny.create_cohort())
+    assert ready == []  # no call of the round had to wait for it
 
 
 def join_helpers():

@@ -1,13 +1,14 @@
 """The result is the same, bit for bit, for any number of workers, and memory grows with those."""
 
 import threading
+import time
 from collections.abc import Mapping
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
-from helpers import tiny
+from helpers import processes, tiny
 from helpers.tff_processes import FUNCTIONAL, VARIABLE, fed_avg
 
 from fedlab import runtime
@@ -82,16 +83,22 @@ def test_a_client_s_numbers_do_not_depend_on_who_is_before_it():
 # Memory
 
 
-class Lazy(Mapping):
-    """40 clients, made when they are asked for."""
+class LazyCohort(Mapping):
+    """40 clients, made when they are asked for; the first does not begin to train before `go_on`."""
 
     def __init__(self):
-        self.num_made = 0
+        self.num_made, self.go_on = 0, threading.Event()
         self.batches = tiny.create_cohort(4)["c0"]
+
+    def wait(self, images):
+        assert self.go_on.wait(tiny.TIMEOUT)
+        return images
 
     def __getitem__(self, client_id):
         self.num_made += 1
-        return self.batches
+        if client_id != "c0":
+            return self.batches
+        return self.batches.map(lambda images, labels: (call(self.wait, images), labels))
 
     def __iter__(self):
         return (f"c{k}" for k in range(40))
@@ -102,19 +109,22 @@ class Lazy(Mapping):
 
 @pytest.mark.parametrize("num_workers", [1, 2])
 @pytest.mark.parametrize("model", [FUNCTIONAL, VARIABLE])
-def test_few_clients_are_begun_and_not_yet_added(model, num_workers, monkeypatch):
+def test_few_clients_are_begun_while_an_earlier_one_is_not_added(model, num_workers):
+    """Sums go by the cohort's order: whoever is ready waits in memory for the slow first client."""
     runner = runtime.compile(fed_avg(model), num_workers=num_workers)
-    cohort, loop = Lazy(), runner._clients._loop
-    accumulate, waiting = loop._accumulate, []
-
-    def count(*args):
-        waiting.append(cohort.num_made - len(waiting))
-        return accumulate(*args)
-
-    monkeypatch.setattr(loop, "_accumulate", count)
-    runner.next(runner.initialize(), cohort)
-    assert len(waiting) == cohort.num_made == 40
-    assert max(waiting) <= 2 * num_workers
+    cohort, outputs = LazyCohort(), []
+    state = runner.initialize()
+    thread = threading.Thread(target=lambda: outputs.append(runner.next(state, cohort)))
+    thread.start()
+    try:
+        assert processes.wait_until(lambda: cohort.num_made >= num_workers)
+        time.sleep(0.5)  # for those that would be begun, were there no limit
+        assert num_workers <= cohort.num_made <= 2 * num_workers
+    finally:
+        cohort.go_on.set()
+        thread.join(tiny.TIMEOUT)
+    assert cohort.num_made == 40
+    assert outputs[0].metrics["client_work"]["train"]["num_examples"] == 40 * 4
 
 
 def test_no_more_clients_run_at_once_than_there_are_workers():

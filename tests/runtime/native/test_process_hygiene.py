@@ -27,7 +27,7 @@ def test_what_looks_around_sees_children_and_open_doors():
     assert len(found["listening"]) == 2
 
 
-def test_there_is_no_other_process_and_nobody_can_call():
+def test_there_is_no_other_process_nobody_can_call_and_a_runner_left_behind_lets_it_end():
     found = run_script("""
     from helpers import tiny
     from fedlab import runtime
@@ -45,17 +45,6 @@ def test_there_is_no_other_process_and_nobody_can_call():
     """)
     assert len(found) == 5
     assert all(look["children"] == look["listening"] == [] for look in found)
-
-
-def test_a_script_that_leaves_a_runner_behind_ends():
-    found = run_script("""
-    from helpers import tiny
-    from fedlab import runtime
-    runner = runtime.compile(tiny.build_process())
-    kept = (runner, runner.next(runner.initialize(), tiny.create_cohort()))
-    print(json.dumps("done"))
-    """)
-    assert found == "done"
 
 
 def test_threads_live_as_long_as_a_round():
@@ -93,7 +82,7 @@ def test_threads_live_as_long_as_a_round():
 # The stop button
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def kernel():
     manager, client = jupyter_client.manager.start_new_kernel(
         startup_timeout=tiny.TIMEOUT, kernel_name="python3", env=ENVIRONMENT
