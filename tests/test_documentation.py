@@ -1,0 +1,145 @@
+"""What the documents say is there, and their code runs as it is written."""
+
+import importlib
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+MAX_README_LINES = 120
+RECIPES = ("an aggregator", "a data set", "an attack", "a secure sum", "a lesson")
+
+
+def code_blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def named_paths(text: str) -> list[str]:
+    """Returns the files and folders of this project that a text names in backquotes."""
+    folders = "|".join(
+        path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "runs"
+    )
+    quoted = re.findall(rf"`((?:\./)?(?:{folders})/[\w./-]*)(?:::\w+)?`", text)
+    return [path for path in quoted if "NAME" not in path]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_and_named_files_are_there(path):
+    text = path.read_text()
+    links = [target for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text) if ":" not in target]
+    missing = [target for target in links if not (path.parent / target).exists()]
+    missing += [name for name in named_paths(text) if not (ROOT / name).exists()]
+    assert missing == []
+
+
+def resolve(name: str):
+    """Returns the module, function or class with this name, or raises."""
+    value: object = importlib.import_module("fedlab")
+    for part in name.split(".")[1:]:
+        if isinstance(value, ModuleType) and not hasattr(value, part):
+            value = importlib.import_module(f"{value.__name__}.{part}")
+        else:
+            value = getattr(value, part)
+    return value
+
+
+def test_names_of_the_package_are_in_it():
+    texts = [path.read_text() for path in DOCUMENTS]
+    names = {name for text in texts for name in re.findall(r"`(fedlab(?:\.\w+)+)[`(]", text)}
+    assert len(names) > 30
+    for name in names:
+        resolve(name)
+
+
+def test_the_notation_s_names_are_parameters_or_fields():
+    text = (ROOT / "docs/notation.md").read_text()
+    rows = re.findall(r"^\|.*\| `(\w+)` \| `([\w.]+)` \|$", text, re.MULTILINE)
+    assert len(rows) == text.count("\n| ") - 2 * text.count("| --- |\n")
+    for name, place in rows:
+        assert name in inspect.signature(resolve(place)).parameters, (name, place)
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= MAX_README_LINES
+
+
+def test_the_readme_s_code_trains_evaluates_and_attacks():
+    (code,) = code_blocks(ROOT / "README.md", "python")
+    code += """
+import json
+accuracy = run.to_frame()["eval_accuracy"]
+print(json.dumps([float(accuracy.iloc[0]), float(accuracy.iloc[-1]), rebuilt.shape]))
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    first, last, shape = json.loads(done.stdout.splitlines()[-1])
+    assert 0 <= first < last <= 1
+    assert shape == [1, 28, 28]
+
+
+def test_the_guide_has_each_task_with_a_file_and_a_test_to_copy():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    for recipe in RECIPES:
+        section = text.partition(f"## Add {recipe}\n")[2].partition("\n## ")[0]
+        paths = named_paths(section)
+        assert [path for path in paths if path.startswith(("fedlab/", "notebooks/"))], recipe
+        assert [path for path in paths if path.startswith("tests/")], recipe
+        assert "./lab " in section, recipe
+
+
+def test_the_workflow_runs_what_lab_offers_in_three_jobs():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())
+    jobs = workflow["jobs"]
+    assert set(jobs) == {"lint", "unit", "notebooks"}
+    known = set(re.findall(r"^\./lab (\w+)", usage(), re.MULTILINE))
+    for job in jobs.values():
+        commands = [step["run"] for step in job["steps"] if "run" in step]
+        assert commands
+        assert {command.split()[0] for command in commands} == {"./lab"}
+        assert {command.split()[1] for command in commands} <= known
+
+
+def usage() -> str:
+    done = subprocess.run([ROOT / "lab", "help"], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_the_container_builds_the_environment():
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    assert container["postCreateCommand"] == "./lab build"
+    assert container["image"].startswith("python:3.11-")
+
+
+def test_the_hooks_run_the_environment_s_own_programs():
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    (repository,) = config["repos"]
+    assert repository["repo"] == "local"
+    for hook in repository["hooks"]:
+        assert hook["language"] == "system", hook
+        assert hook["entry"].startswith(".venv/bin/"), hook
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors", "license"} <= citation.keys()
+    version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert str(citation["version"]) == version[1]
+    assert f"## {version[1]}" in (ROOT / "CHANGELOG.md").read_text()
