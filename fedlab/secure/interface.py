@@ -1,4 +1,13 @@
-"""What every secure sum of a round has in common: which integers are summed, and who adds them."""
+"""The interface of every secure sum: the integers that are summed, one round, and its costs.
+
+A secure sum is any object with the methods of `SecureSum`. For each round it makes a `SecureRound`,
+to which every client adds its integers and which returns their sum:
+
+    secure_round = secure_sum.begin_round(["a", "b"], [IntegerSpec((2,), np.dtype(np.int32), 10)])
+    secure_round.add("a", [np.array([1, 2], np.int32)])
+    secure_round.add("b", [np.array([3, 4], np.int32)])
+    secure_round.finish()  # [array([4, 6], dtype=int32)]
+"""
 
 import collections
 import contextlib
@@ -10,21 +19,24 @@ from typing import Protocol
 
 import numpy as np
 
+from fedlab.checks import check_not_empty
+
 _MAX_TOTAL = 2**64 - 1
 
 
 @dataclasses.dataclass(frozen=True)
 class IntegerSpec:
-    """One tensor of integers that each client of a round adds.
+    """The shape and range of a tensor of integers that each client of a round adds.
 
     Attributes:
-        shape: Of the tensor.
+        shape: Shape of the tensor.
         dtype: Integer dtype of the tensor and of the sum.
-        max_value: Largest value that a client may send; the smallest is 0.
-        modulus: What the sum is taken modulo, or `None` for the sum itself.
+        max_value: Largest value that a client may send. The smallest is 0.
+        modulus: The sum is taken modulo this number, which is larger than `max_value`. Default: the
+            sum itself.
 
     Raises:
-        ValueError: A value is out of range.
+        ValueError: The dtype is not an integer dtype, or a number does not fit into it.
     """
 
     shape: tuple[int, ...]
@@ -32,9 +44,9 @@ class IntegerSpec:
     max_value: int
     modulus: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not np.issubdtype(self.dtype, np.integer):
-            raise ValueError(f"dtype must be an integer's. Found {np.dtype(self.dtype)}.")
+            raise ValueError(f"dtype must be an integer dtype. Found {np.dtype(self.dtype)}.")
         largest = int(np.iinfo(self.dtype).max)
         if not 0 <= self.max_value <= largest:
             raise ValueError(
@@ -49,139 +61,121 @@ class IntegerSpec:
 
     @property
     def size(self) -> int:
-        """How many numbers it holds."""
+        """Number of integers in the tensor."""
         return math.prod(self.shape)
 
     def max_total(self, num_clients: int) -> int:
-        """Returns the largest sum, before the modulus, that so many clients may reach."""
+        """Returns the largest sum, before the modulus, that this number of clients can reach."""
         return self.max_value * num_clients
 
     def working_modulus(self, num_clients: int) -> int:
-        """Returns what shares and masks of this tensor are taken modulo.
+        """Returns the number modulo which masks and shares of this tensor are computed.
 
-        The tensor's own modulus, or the smallest power of two that no sum reaches.
+        It is the tensor's own modulus, or else the smallest power of two above every possible sum.
         """
         return self.modulus or 1 << max(1, self.max_total(num_clients).bit_length())
 
 
 class ProtocolError(RuntimeError):
-    """A party of a protocol refuses to go on: what it was sent is not as it must be.
+    """A party stops a protocol, because a message is not as the protocol requires.
 
-    No message holds a key, a share or a client's value.
+    No error text holds a key, a share or a client's value.
     """
 
 
 @dataclasses.dataclass
 class Costs:
-    """What the secure sum of one round cost.
+    """The bytes and seconds that the secure sum of one round cost.
 
     Attributes:
-        bytes_up: {client_id: bytes that it sent}, contents alone: no framing, no transport.
-        bytes_down: {client_id: bytes that it was sent}, as above.
-        seconds: {phase: seconds}, of all parties, who take turns in this process.
+        bytes_up: {client_id: bytes that the client sent}. Only contents are counted, no framing and
+            no transport.
+        bytes_down: {client_id: bytes that were sent to the client}, counted in the same way.
+        seconds: {phase: seconds of all parties together}. The parties take turns in this process.
     """
 
     bytes_up: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     bytes_down: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
-    seconds: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @contextlib.contextmanager
     def timed(self, phase: str) -> Iterator[None]:
-        """Adds the time spent inside to a phase."""
+        """Adds the running time of a `with` block to a phase, also if the block fails."""
         start = time.perf_counter()
         try:
             yield
         finally:
-            self.seconds[phase] += time.perf_counter() - start
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
 
 
 class SecureRound(Protocol):
     """The secure sum of one round.
 
     Attributes:
-        costs: What it has cost so far.
+        costs: The costs of the round so far.
     """
 
     costs: Costs
 
     def add(self, client_id: str, values: Sequence[np.ndarray]) -> None:
-        """Lets a client send its integers, one array per `IntegerSpec`."""
+        """Lets a client send its integers, one array for each `IntegerSpec` of the round."""
 
     def finish(self) -> list[np.ndarray]:
-        """Returns the sums; clients of the round that did not add have dropped out."""
+        """Returns the sums. A client of the cohort that did not add has dropped out."""
 
 
 class SecureSum(Protocol):
-    """A way to sum; it begins every round anew.
+    """A method to sum the clients' integers. It starts a new `SecureRound` for every round.
 
     Attributes:
-        costs: What the last round cost, or `None` before the first.
+        costs: The costs of the last round, or `None` before the first round.
     """
 
     costs: Costs | None
 
     def begin_round(self, client_ids: Sequence[str], specs: Sequence[IntegerSpec]) -> SecureRound:
-        """Begins a round of these clients, who add in this order."""
+        """Starts a round of these clients, who add in this order."""
 
 
 class Attendance:
-    """Who is in a round and what each may send. No message of its errors holds a client's value.
+    """Records which clients of a cohort have added in a round, and whether the round is over.
 
     Args:
         client_ids: The cohort.
-        specs: What each client adds.
 
     Attributes:
-        client_ids: The cohort, in its order.
-        specs: What each client adds.
-        added: Who has added, in the order in which they did.
-
-    Raises:
-        ValueError: The cohort or the specs are empty, a client is named twice, or a sum may be
-            larger than its dtype or 64 bits hold.
-        TypeError: A client's name is not a string.
+        added: The clients that have added, in the order in which they did.
     """
 
-    def __init__(self, client_ids: Sequence[str], specs: Sequence[IntegerSpec]):
-        self.client_ids = check_client_ids(client_ids)
-        self.specs = check_specs(specs, len(client_ids))
+    def __init__(self, client_ids: Sequence[str]):
         self.added: list[str] = []
+        self._client_ids = frozenset(client_ids)
         self._is_over = False
 
-    @property
-    def dropped(self) -> list[str]:
-        """The clients that have not added, in the cohort's order."""
-        added = set(self.added)
-        return [client_id for client_id in self.client_ids if client_id not in added]
-
-    def admit(self, client_id: str, values: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Checks what a client sends and notes that it did.
-
-        Returns:
-            One uint64 array for each spec, of its shape.
+    @contextlib.contextmanager
+    def admit(self, client_id: str) -> Iterator[None]:
+        """Records that a client has added, once the `with` block has succeeded.
 
         Raises:
-            ValueError: The client is unknown or has added before, the round is over, or a value is
-                not of its spec's dtype, shape or range.
+            ValueError: The client is not of the cohort or has added before, or the round is over.
         """
         self._check_is_open()
-        if client_id not in self.client_ids:
-            raise ValueError(f"Client {client_id!r} is not of this round.")
+        if client_id not in self._client_ids:
+            raise ValueError(f"Client {client_id!r} is not in this round's cohort.")
         if client_id in self.added:
-            raise ValueError(f"Client {client_id!r} has added already; once a round is all.")
-        checked = check_values(client_id, values, self.specs)
+            raise ValueError(f"Client {client_id!r} has added already. Let it add once a round.")
+        yield
         self.added.append(client_id)
-        return checked
 
     def end(self) -> None:
-        """Ends the round; nobody adds after it, and it cannot end again.
+        """Ends the round.
 
         Raises:
-            ValueError: The round is over already, or nobody has added.
+            ValueError: The round is over already, or no client has added.
         """
         self._check_is_open()
         if not self.added:
-            raise ValueError("No client has added: there is nothing to sum.")
+            raise ValueError("No client has added, so there is no sum.")
         self._is_over = True
 
     def _check_is_open(self) -> None:
@@ -189,109 +183,68 @@ class Attendance:
             raise ValueError("This round is over. Begin another with begin_round.")
 
 
-def check_client_ids(client_ids: Sequence[str]) -> tuple[str, ...]:
-    """Returns the cohort, checked.
+def check_cohort(
+    client_ids: Sequence[str], specs: Sequence[IntegerSpec]
+) -> tuple[tuple[str, ...], tuple[IntegerSpec, ...]]:
+    """Returns the cohort and the specs of a round as tuples, checked.
+
+    Args:
+        client_ids: The clients of the round, each once.
+        specs: The tensors that each client adds.
 
     Raises:
-        ValueError: It is empty, or a client is named twice.
-        TypeError: A name is not a string.
+        ValueError: `client_ids` or `specs` is empty, a client appears twice, or a sum could be larger
+            than its dtype or 64 bits can hold.
+        TypeError: A client id is not a string.
     """
-    if not len(client_ids):
-        raise ValueError("A round must have at least one client. Found none.")
-    seen = set()
-    for client_id in client_ids:
+    check_not_empty("client_ids", client_ids)
+    check_not_empty("specs", specs)
+    for client_id, count in collections.Counter(client_ids).items():
         if not isinstance(client_id, str):
-            raise TypeError(f"client_ids must be strings. Found {type(client_id).__name__}.")
-        if client_id in seen:
-            raise ValueError(f"Client {client_id!r} is in the cohort twice; name each once.")
-        seen.add(client_id)
-    return tuple(client_ids)
-
-
-def check_specs(specs: Sequence[IntegerSpec], num_clients: int) -> tuple[IntegerSpec, ...]:
-    """Returns the specs, checked against the number of clients.
-
-    Raises:
-        ValueError: There are none, or a sum may be larger than its dtype or 64 bits hold.
-    """
-    if not len(specs):
-        raise ValueError("There must be at least one tensor to sum. Found none.")
+            raise TypeError(f"client_ids must be strings. Found {client_id!r}.")
+        if count > 1:
+            raise ValueError(f"Client {client_id!r} is in the cohort twice. Name each client once.")
     for index, spec in enumerate(specs):
         largest = int(np.iinfo(spec.dtype).max) if spec.modulus is None else _MAX_TOTAL
-        if spec.max_total(num_clients) > largest:
+        if spec.max_total(len(client_ids)) > largest:
             raise ValueError(
-                f"Tensor {index}: the sum of {num_clients} clients' values up to {spec.max_value} "
-                f"may be larger than {largest}. Take fewer clients or a smaller max_value."
+                f"Tensor {index}: the sum of {len(client_ids)} clients' values up to "
+                f"{spec.max_value} may be larger than {largest}. Take fewer clients or a smaller "
+                "max_value."
             )
-    return tuple(specs)
+    return tuple(client_ids), tuple(specs)
 
 
 def check_values(
     client_id: str, values: Sequence[np.ndarray], specs: Sequence[IntegerSpec]
 ) -> list[np.ndarray]:
-    """Returns a client's values as uint64, checked. Errors name the client, never a value.
-
-    Raises:
-        ValueError: Their number, or a dtype, shape or range, is not that of the specs.
-    """
-    who = f"Client {client_id!r}"
-    if len(values) != len(specs):
-        raise ValueError(f"{who} must add {len(specs)} tensors. Found {len(values)}.")
-    return [
-        _check_tensor(f"{who}, tensor {index}", value, spec)
-        for index, (value, spec) in enumerate(zip(values, specs, strict=True))
-    ]
-
-
-def _check_tensor(what: str, value: np.ndarray, spec: IntegerSpec) -> np.ndarray:
-    value, dtype = np.asarray(value), np.dtype(spec.dtype)
-    if value.dtype != dtype:
-        raise ValueError(f"{what}: the dtype must be {dtype}. Found {value.dtype}.")
-    if value.shape != tuple(spec.shape):
-        raise ValueError(f"{what}: the shape must be {tuple(spec.shape)}. Found {value.shape}.")
-    if value.size and (value.min() < 0 or value.max() > spec.max_value):
-        raise ValueError(
-            f"{what}: values must be between 0 and {spec.max_value}. Found some that are not."
-        )
-    return value.astype(np.uint64)
-
-
-def finish_sums(sums: Sequence[np.ndarray], specs: Sequence[IntegerSpec]) -> list[np.ndarray]:
-    """Returns sums as the specs have them: each modulo its modulus, of its dtype and shape.
+    """Returns a client's values as arrays, checked. Errors name the client, but never a value.
 
     Args:
-        sums: Non-negative integers, one array per spec, of its size; no larger than 64 bits.
-        specs: The tensors.
-    """
-    finished = []
-    for total, spec in zip(sums, specs, strict=True):
-        total = np.asarray(total, np.uint64)
-        if spec.modulus is not None:
-            total = reduce_modulo(total, spec.modulus)
-        finished.append(total.astype(spec.dtype).reshape(spec.shape))
-    return finished
-
-
-def concatenate(values: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns tensors as one vector, one after the other: uint64 (total size,)."""
-    return np.concatenate([np.ravel(value).astype(np.uint64) for value in values])
-
-
-def split(vector: np.ndarray, specs: Sequence[IntegerSpec]) -> list[np.ndarray]:
-    """Returns the vector's parts, one per spec, of its shape: what `concatenate` has joined.
+        client_id: The client, for the errors.
+        values: One array for each spec.
+        specs: The tensors of the round.
 
     Raises:
-        ValueError: The vector is of another size.
+        ValueError: There are more or fewer arrays than specs, or an array has another dtype, shape
+            or range than its spec.
     """
-    sizes = [spec.size for spec in specs]
-    if vector.shape != (sum(sizes),):
-        raise ValueError(f"The vector must hold {sum(sizes)} numbers. Found {vector.shape}.")
-    parts = np.split(vector, np.cumsum(sizes)[:-1])
-    return [part.reshape(spec.shape) for part, spec in zip(parts, specs, strict=True)]
-
-
-def reduce_modulo(values: np.ndarray, modulus: int) -> np.ndarray:
-    """Returns uint64 values modulo `modulus`, between 1 and 2**64; fast for powers of two."""
-    if modulus & (modulus - 1):
-        return values % np.uint64(modulus)
-    return values & np.uint64(modulus - 1)
+    if len(values) != len(specs):
+        raise ValueError(
+            f"Client {client_id!r} must add {len(specs)} tensors. Found {len(values)}."
+        )
+    arrays = [np.asarray(value) for value in values]
+    for index, (array, spec) in enumerate(zip(arrays, specs, strict=True)):
+        place, dtype = f"Client {client_id!r}, tensor {index}", np.dtype(spec.dtype)
+        if array.dtype != dtype:
+            raise ValueError(f"{place}: the dtype must be {dtype}. Found {array.dtype}.")
+        if array.shape != tuple(spec.shape):
+            raise ValueError(
+                f"{place}: the shape must be {tuple(spec.shape)}. Found {array.shape}."
+            )
+        if array.size and (array.min() < 0 or array.max() > spec.max_value):
+            raise ValueError(
+                f"{place}: values must be between 0 and {spec.max_value}. "
+                "Found at least one that is not."
+            )
+    return arrays

@@ -1,7 +1,8 @@
-"""Masks that hide vectors of integers: agreed keys, streams of uniform numbers, modular sums.
+"""Masks that hide vectors of integers: key agreement, pseudorandom streams and modular sums.
 
-Arithmetic is modulo: what a mask adds on one client's vector, another mask takes away in the sum,
-and a vector with a uniform mask is itself uniform (Bonawitz et al. 2017, section 3).
+All sums are modular. One client adds a mask to its vector and another client subtracts the same mask
+from its own, so that the mask cancels in the sum of both. A vector plus a uniform mask is itself
+uniform, whatever the vector holds (Bonawitz et al. 2017, section 3).
 """
 
 import collections
@@ -19,7 +20,7 @@ from fedlab.secure.interface import IntegerSpec, ProtocolError
 
 KEY_BYTES = 16
 _MAX_ODD_MODULUS = 2**32
-# A stream is made and added piece by piece: what fits a core's own cache is fast.
+# A mask is made and added in pieces of this size, because a piece fits into the cache of a core.
 _CHUNK_BYTES = 2**18
 _ZEROS = memoryview(bytes(_CHUNK_BYTES))
 _AES_BLOCK_BYTES = 16
@@ -29,12 +30,12 @@ Vectors = list[np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """The tensors that are summed modulo the same number, as one vector.
+    """The tensors that are summed modulo the same number. They are handled as one vector.
 
     Attributes:
-        modulus: A power of two, or up to 2**32.
-        indices: Which tensors.
-        size: How many numbers they hold.
+        modulus: A power of two up to 2**64, or any number up to 2**32.
+        indices: Positions of the tensors in the round's list of specs.
+        size: Number of integers in all of these tensors together.
     """
 
     modulus: int
@@ -42,32 +43,40 @@ class Block:
     size: int
 
     @property
-    def dtype(self) -> np.dtype:
-        """Of the vector; sums modulo a power of two may run over and stay right."""
-        return np.dtype("<u4" if self.wraps and self.modulus <= 2**32 else "<u8")
-
-    @property
-    def wraps(self) -> bool:
+    def is_power_of_two(self) -> bool:
         """Whether the modulus is a power of two."""
         return not self.modulus & (self.modulus - 1)
 
     @property
+    def dtype(self) -> np.dtype:
+        """Unsigned dtype of the vector.
+
+        The arithmetic of uint32 is modulo 2**32, so it is also correct modulo each smaller power of
+        two, although higher bits remain in the vector until `reduce` removes them.
+        """
+        return np.dtype("<u4" if self.is_power_of_two and self.modulus <= 2**32 else "<u8")
+
+    @property
     def bytes_per_number(self) -> int:
-        """On the way between two parties."""
+        """Bytes of one integer in a message."""
         return math.ceil((self.modulus - 1).bit_length() / 8)
 
     def reduce(self, vector: np.ndarray) -> np.ndarray:
         """Returns the vector modulo the modulus."""
-        if self.wraps:
+        if self.is_power_of_two:
             return vector & vector.dtype.type(self.modulus - 1)
         return vector % np.uint64(self.modulus)
 
 
 def build_blocks(specs: Sequence[IntegerSpec], num_clients: int) -> tuple[Block, ...]:
-    """Groups tensors by what their sums are taken modulo; see `IntegerSpec.working_modulus`.
+    """Groups tensors by the modulus of their sums, `IntegerSpec.working_modulus`.
+
+    Args:
+        specs: The tensors of the round.
+        num_clients: Size of the cohort.
 
     Raises:
-        ValueError: A modulus is neither a power of two nor up to 2**32.
+        ValueError: A modulus is neither a power of two nor at most 2**32.
     """
     groups = collections.defaultdict(list)
     for index, spec in enumerate(specs):
@@ -77,18 +86,23 @@ def build_blocks(specs: Sequence[IntegerSpec], num_clients: int) -> tuple[Block,
         for modulus, indices in groups.items()
     ]
     for block in blocks:
-        if not block.wraps and block.modulus > _MAX_ODD_MODULUS:
+        if not block.is_power_of_two and block.modulus > _MAX_ODD_MODULUS:
             raise ValueError(
-                "A modulus must be a power of two, or at most 2**32: else masks would not be "
+                "modulus must be a power of two, or at most 2**32: otherwise masks would not be "
                 f"uniform. Found {block.modulus}."
             )
     return tuple(blocks)
 
 
 def to_vectors(values: Sequence[np.ndarray], blocks: Sequence[Block]) -> Vectors:
-    """Returns tensors as one vector per block."""
+    """Joins tensors into one vector for each block.
+
+    Args:
+        values: One array for each spec of the round, with values that its spec allows.
+        blocks: The blocks of the round.
+    """
     return [
-        np.concatenate([np.ravel(values[index]) for index in block.indices]).astype(block.dtype)
+        np.concatenate([np.ravel(values[index]).astype(block.dtype) for index in block.indices])
         for block in blocks
     ]
 
@@ -96,7 +110,16 @@ def to_vectors(values: Sequence[np.ndarray], blocks: Sequence[Block]) -> Vectors
 def from_vectors(
     vectors: Vectors, blocks: Sequence[Block], specs: Sequence[IntegerSpec]
 ) -> list[np.ndarray]:
-    """Returns what `to_vectors` has joined: the tensors, modulo, of their dtypes and shapes."""
+    """Splits vectors into the tensors that `to_vectors` joined.
+
+    Args:
+        vectors: One vector for each block. They need not be reduced.
+        blocks: The blocks of the round.
+        specs: The specs of the round.
+
+    Returns:
+        One array for each spec, modulo the modulus of its block, with the spec's dtype and shape.
+    """
     tensors: list[np.ndarray] = [np.empty(0)] * len(specs)
     for vector, block in zip(vectors, blocks, strict=True):
         ends = np.cumsum([specs[index].size for index in block.indices])
@@ -107,27 +130,28 @@ def from_vectors(
 
 
 def zeros(blocks: Sequence[Block]) -> Vectors:
-    """Returns the sum of no vectors."""
+    """Returns one vector of zeros for each block."""
     return [np.zeros(block.size, block.dtype) for block in blocks]
 
 
 def add_vectors(sums: Vectors, vectors: Vectors, blocks: Sequence[Block]) -> None:
-    """Adds vectors to sums, in place."""
+    """Adds one vector for each block to `sums`, in place."""
     for total, vector, block in zip(sums, vectors, blocks, strict=True):
         _add(total, vector, block, 1)
 
 
 def add_mask(vectors: Vectors, blocks: Sequence[Block], key: bytes, sign: int) -> None:
-    """Adds a mask, or takes it away, in place.
+    """Adds the mask of a key to vectors, or subtracts it, in place.
 
-    The mask is the key's stream of AES in counter mode. Its numbers are uniform modulo a power of
-    two, and within modulus / 2**64 of it else. The counter begins at 0: one key, one mask.
+    The mask is the output of AES in counter mode under the key. Its integers are uniform modulo a
+    power of two. Modulo another number the probability of each integer differs from uniform by at
+    most a factor of 1 + modulus / 2**64. The counter starts at 0, so one key has exactly one mask.
 
     Args:
-        vectors: One per block.
-        blocks: The same as the other parties'.
+        vectors: One vector for each block.
+        blocks: The blocks of the round, in the same order for all parties.
         key: 16 bytes.
-        sign: 1 or -1.
+        sign: 1 to add, -1 to subtract.
     """
     stream = Cipher(algorithms.AES(key), modes.CTR(bytes(_AES_BLOCK_BYTES))).encryptor()
     buffer = bytearray(_CHUNK_BYTES + _AES_BLOCK_BYTES)
@@ -140,7 +164,7 @@ def add_mask(vectors: Vectors, blocks: Sequence[Block], key: bytes, sign: int) -
 
 
 def _add(total: np.ndarray, vector: np.ndarray, block: Block, sign: int) -> None:
-    if block.wraps:
+    if block.is_power_of_two:
         (np.add if sign > 0 else np.subtract)(total, vector, out=total)
         return
     vector = block.reduce(vector)
@@ -149,19 +173,25 @@ def _add(total: np.ndarray, vector: np.ndarray, block: Block, sign: int) -> None
 
 
 def pack(vectors: Vectors, blocks: Sequence[Block]) -> bytes:
-    """Returns vectors as bytes, each number in as few whole bytes as its modulus needs."""
+    """Returns vectors as bytes for a message.
+
+    Returns:
+        The integers, each in `Block.bytes_per_number` bytes, the lowest byte first.
+    """
     packed = []
     for vector, block in zip(vectors, blocks, strict=True):
-        numbers = block.reduce(vector).view(np.uint8).reshape(block.size, vector.itemsize)
+        # Modulo other numbers every sum is reduced already; see `_add`.
+        reduced = block.reduce(vector) if block.is_power_of_two else vector
+        numbers = reduced.view(np.uint8).reshape(block.size, vector.itemsize)
         packed.append(numbers[:, : block.bytes_per_number].tobytes())
     return b"".join(packed)
 
 
 def unpack(packed: bytes, blocks: Sequence[Block]) -> Vectors:
-    """Returns what `pack` has packed.
+    """Returns the vectors that `pack` turned into bytes.
 
     Raises:
-        ProtocolError: The bytes are not as many as the blocks need.
+        ProtocolError: The number of bytes is not that of the blocks.
     """
     expected = sum(block.size * block.bytes_per_number for block in blocks)
     if len(packed) != expected:
@@ -170,76 +200,95 @@ def unpack(packed: bytes, blocks: Sequence[Block]) -> Vectors:
     for block in blocks:
         end = start + block.size * block.bytes_per_number
         numbers = np.zeros((block.size, block.dtype.itemsize), np.uint8)
-        found = np.frombuffer(packed, np.uint8)[start:end]
-        numbers[:, : block.bytes_per_number] = found.reshape(block.size, block.bytes_per_number)
+        received = np.frombuffer(packed, np.uint8)[start:end]
+        numbers[:, : block.bytes_per_number] = received.reshape(block.size, block.bytes_per_number)
         vectors.append(numbers.view(block.dtype).reshape(block.size))
         start = end
     return vectors
 
 
 def derive_key(secret: bytes, *context: str | bytes, num_bytes: int = KEY_BYTES) -> bytes:
-    """Returns a key for one purpose: HKDF with SHA-256 (RFC 5869).
+    """Derives a key for one purpose from a secret, by HKDF with SHA-256 (RFC 5869).
 
     Args:
-        secret: What the key is made of; uniform or, as from `agree`, not.
-        *context: What the key is for. Another context gives an unrelated key.
-        num_bytes: Length of the key.
+        secret: The secret. It need not be uniform; the result of `agree` is not.
+        *context: The purpose of the key. Different contexts give unrelated keys.
+        num_bytes: Length of the key in bytes.
     """
     kdf = HKDF(hashes.SHA256(), num_bytes, salt=None, info=encode(*context))
     return kdf.derive(secret)
 
 
 def encode(*parts: str | bytes) -> bytes:
-    """Returns parts as bytes, each behind its length: other parts give other bytes."""
+    """Joins parts into bytes, each after its length, so that different parts give different bytes."""
     encoded = [part.encode() if isinstance(part, str) else part for part in parts]
     return b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
 
 
 def create_mask_key(seed: bytes, round_id: bytes, client_id: str) -> X25519PrivateKey:
-    """Returns the private key of a client's masks with its peers, which 16 secret bytes stand for."""
+    """Returns the private key from which a client derives its pairwise masks.
+
+    Args:
+        seed: 16 secret bytes of the client. Whoever has them has the key.
+        round_id: Identifier of the round.
+        client_id: The client.
+    """
     secret = derive_key(seed, "mask key", round_id, client_id, num_bytes=32)
     return X25519PrivateKey.from_private_bytes(secret)
 
 
 def pairwise_mask_key(
-    private_key: X25519PrivateKey, public_key: bytes, round_id: bytes, one: str, other: str
+    private_key: X25519PrivateKey, public_key: bytes, round_id: bytes, client_id: str, peer: str
 ) -> bytes:
-    """Returns the key of the mask that two clients have in common; both find the same.
+    """Returns the key of the mask that two clients share. Both clients compute the same key.
 
     Args:
-        private_key: Of the masks of one of them.
-        public_key: Of the masks of the other.
-        round_id: Of the round.
-        one: The one's `client_id`.
-        other: The other's.
+        private_key: Private mask key of one of the two clients.
+        public_key: Public mask key of the other, 32 bytes.
+        round_id: Identifier of the round.
+        client_id: One of the two clients.
+        peer: The other client.
+
+    Raises:
+        ProtocolError: The public key is not valid.
     """
     agreed = agree(private_key, public_key)
-    return derive_key(agreed, "pairwise mask", round_id, *sorted((one, other)))
+    return derive_key(agreed, "pairwise mask", round_id, *sorted((client_id, peer)))
 
 
 def self_mask_key(seed: bytes, round_id: bytes, client_id: str) -> bytes:
-    """Returns the key of a client's own mask."""
+    """Returns the key of the mask that a client shares with no other client.
+
+    Args:
+        seed: 16 secret bytes of the client.
+        round_id: Identifier of the round.
+        client_id: The client.
+    """
     return derive_key(seed, "self mask", round_id, client_id)
 
 
 def sign(client_id: str, peer: str) -> int:
-    """Returns whether a client adds (1) the mask in common with a peer, or takes it away (-1)."""
+    """Returns 1 if a client adds the mask that it shares with a peer, and -1 if it subtracts it."""
     return 1 if client_id < peer else -1
 
 
 def public_bytes(private_key: X25519PrivateKey) -> bytes:
-    """Returns the public key of a private one: 32 bytes."""
+    """Returns the public key of a private key, 32 bytes."""
     return private_key.public_key().public_bytes_raw()
 
 
 def agree(private_key: X25519PrivateKey, public_key: bytes) -> bytes:
-    """Returns what two parties share, each by its private key and the other's public one.
+    """Returns the secret that two parties share after X25519 key agreement.
+
+    Args:
+        private_key: Private key of one party.
+        public_key: Public key of the other party, 32 bytes.
 
     Returns:
-        32 bytes, not uniform: for `derive_key`.
+        32 bytes. They are not uniform: pass them to `derive_key`.
 
     Raises:
-        ProtocolError: The public key is none that an honest party has.
+        ProtocolError: The public key is not valid.
     """
     try:
         return private_key.exchange(X25519PublicKey.from_public_bytes(public_key))

@@ -1,6 +1,7 @@
 """Secure aggregation step by step, for its tests."""
 
 import dataclasses
+import secrets
 
 import numpy as np
 from helpers.integers import draw, plain_sums
@@ -29,16 +30,20 @@ def parameters_of(num_clients=5, **options):
 
 
 class Walk:
-    """The protocol step by step; all that the server is sent is kept."""
+    """The protocol step by step. It records all messages to the server and all secrets drawn.
+
+    `secrets[name]` are the seed of the client's mask key, its private encryption key and the seed of
+    its self mask, in this order.
+    """
 
     def __init__(self, num_clients=5, absent=(), **options):
         self.parameters = parameters_of(num_clients, **options)
         self.values = values_of(self.parameters.client_ids)
         self.server = Server(self.parameters)
+        self.secrets = {name: [] for name in self.parameters.client_ids if name not in absent}
         self.clients = {
-            one: Client(one, self.parameters)
-            for one in self.parameters.client_ids
-            if one not in absent
+            name: Client(name, self.parameters, recorder(drawn))
+            for name, drawn in self.secrets.items()
         }
         self.received = []
 
@@ -73,6 +78,16 @@ class Walk:
 
     def expected(self):
         return plain_sums([self.values[one] for one in self.server.survivors], SPECS)
+
+
+def recorder(drawn):
+    """Returns a source of random bytes that appends what it draws to a list."""
+
+    def draw_bytes(num_bytes):
+        drawn.append(secrets.token_bytes(num_bytes))
+        return drawn[-1]
+
+    return draw_bytes
 
 
 def flip(data, position=0):

@@ -62,3 +62,23 @@ def test_a_sum_that_no_values_within_the_bounds_have_is_refused(value):
     with pytest.raises(ProtocolError, match="not a sum of integers within the bounds") as caught:
         ckks_parameters.round_sums(np.array([0.0, 4.0, value]), [spec], 2, error_bound=0.1)
     assert str(value) not in str(caught.value)
+
+
+def test_sums_are_split_into_tensors_and_taken_modulo_what_each_spec_says():
+    specs = [
+        IntegerSpec((2, 2), np.dtype(np.int32), 10),
+        IntegerSpec((0,), np.dtype(np.int64), 5),
+        IntegerSpec((3,), np.dtype(np.uint8), 6, 7),
+        IntegerSpec((), np.dtype(np.uint64), 6, 2**64),
+    ]
+    numbers = np.array([0, 1, 19, 20, 6, 7, 12, 11], np.float64)
+    expected = [
+        np.array([[0, 1], [19, 20]], np.int32),
+        np.empty(0, np.int64),
+        np.array([6, 0, 5], np.uint8),
+        np.array(11, np.uint64),
+    ]
+    check_equal(ckks_parameters.round_sums(numbers, specs, 2, error_bound=0.1), expected)
+    for wrong in (numbers[1:], np.append(numbers, 0.0)):
+        with pytest.raises(ProtocolError):
+            ckks_parameters.round_sums(wrong, specs, 2, error_bound=0.1)

@@ -148,7 +148,9 @@ def test_sums_of_vectors(modulus):
 @pytest.mark.parametrize("modulus", [2**32 + 1, 2**62 - 1])
 def test_a_modulus_whose_masks_would_not_be_uniform_is_refused(modulus):
     spec = IntegerSpec((2,), np.dtype(np.int64), 5, modulus)
-    with pytest.raises(ValueError, match=f"power of two, or at most .* Found {modulus}"):
+    with pytest.raises(
+        ValueError, match=f"modulus must be a power of two, or at most .* Found {modulus}"
+    ):
         masking.build_blocks([spec], 2)
 
 

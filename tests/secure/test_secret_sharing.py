@@ -5,7 +5,7 @@ import pytest
 from helpers.integers import CLIENTS, check_equal, draw, plain_sums
 from scipy import stats
 
-from fedlab.secure import masking, secret_sharing
+from fedlab.secure import masking, replicated_sharing
 from fedlab.secure.interface import IntegerSpec, ProtocolError
 from fedlab.secure.secret_sharing import SecretSharingSum
 
@@ -97,7 +97,9 @@ def test_what_one_server_gets_is_uniform_whatever_the_vector(value, index):
     secure_round = begin()
     message = secure_round.share("a", [np.full(SPEC.shape, value)])[index]
     (block,) = secure_round.blocks
-    one, other = (vectors[0] for vectors in secret_sharing.expand(message.parts, [block]).values())
+    one, other = (
+        vectors[0] for vectors in replicated_sharing.expand(message.parts, [block]).values()
+    )
     # Not the parts alone: had the vector but one mask, two parts would add up to it.
     for seen in (one, other, block.reduce(one + other), block.reduce(one - other)):
         assert uniform(block.reduce(seen), block.modulus) > 1e-3
@@ -126,7 +128,9 @@ def test_no_server_holds_a_clients_vector_or_the_part_that_it_is_not_to_have():
 def test_servers_that_collude_open_one_client(pair):
     secure_round, values = begin(), draw([SPEC], 0)
     messages = secure_round.share("a", values)
-    opened = secret_sharing.open_shares({i: messages[i] for i in pair}, secure_round.blocks, [SPEC])
+    opened = replicated_sharing.open_shares(
+        {i: messages[i] for i in pair}, secure_round.blocks, [SPEC]
+    )
     check_equal(opened, values)
 
 
@@ -134,16 +138,18 @@ def test_one_server_alone_opens_nothing():
     secure_round = begin()
     messages = secure_round.share("a", draw([SPEC], 0))
     with pytest.raises(ProtocolError, match=r"Found 1 servers with parts \[1, 2\]"):
-        secret_sharing.open_shares({0: messages[0]}, secure_round.blocks, [SPEC])
+        replicated_sharing.open_shares({0: messages[0]}, secure_round.blocks, [SPEC])
     with pytest.raises(ProtocolError, match="All three parts are needed"):
-        secret_sharing.open_shares({0: messages[0], 1: messages[0]}, secure_round.blocks, [SPEC])
+        replicated_sharing.open_shares(
+            {0: messages[0], 1: messages[0]}, secure_round.blocks, [SPEC]
+        )
 
 
 def test_the_round_needs_two_of_the_servers():
     secure_round = begin()
     secure_round.add("a", draw([SPEC], 0))
     del secure_round.servers[0], secure_round.servers[1]
-    with pytest.raises(ProtocolError, match="two of the three servers. Found 1 servers"):
+    with pytest.raises(ProtocolError, match="at least two of the three servers. Found 1 servers"):
         secure_round.finish()
 
 
@@ -163,7 +169,7 @@ def tamper(message, number):
     changed = bytearray(message.parts[number])
     changed[3] ^= 1
     parts = {**message.parts, number: bytes(changed)}
-    return secret_sharing.Shares(message.client_id, message.round_id, parts)
+    return replicated_sharing.Shares(message.client_id, message.round_id, parts)
 
 
 @pytest.mark.parametrize("index, number", [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)])
@@ -182,7 +188,7 @@ def test_a_server_that_lies_about_its_sum_is_noticed():
     secure_round = begin()
     secure_round.add("a", draw([SPEC], 0))
     secure_round.servers[1].sums[2][0][17] += 1
-    with pytest.raises(ProtocolError, match="Servers 0 and 1 hold different sums of part 2"):
+    with pytest.raises(ProtocolError, match="Servers 0 and 1 have different sums of part 2"):
         secure_round.finish()
 
 
@@ -190,7 +196,7 @@ def test_shares_that_do_not_reach_all_servers_are_noticed():
     secure_round = begin()
     secure_round.add("a", draw([SPEC], 0))
     secure_round.servers[0].receive(secure_round.share("b", draw([SPEC], 1))[0])
-    with pytest.raises(ProtocolError, match="not heard from the same clients"):
+    with pytest.raises(ProtocolError, match="received shares from different clients"):
         secure_round.finish()
 
 
@@ -204,19 +210,19 @@ def test_a_server_refuses_what_is_not_for_it_and_its_sums_stay():
     truncated = {**messages[0].parts, 2: messages[0].parts[2][:-1]}
     short_key = {**messages[0].parts, 1: b"short"}
     unknown, again = (
-        secret_sharing.Shares(name, messages[0].round_id, messages[0].parts) for name in "xa"
+        replicated_sharing.Shares(name, messages[0].round_id, messages[0].parts) for name in "xa"
     )
     for message, reason in [
-        (unknown, "'x' is not of this round"),
+        (unknown, "'x' is not in this round"),
         (again, "'a' has sent its shares already"),
         (other_round.share("b", values)[0], "'b' sent the shares of another round"),
         (messages[1], r"must send parts \[1, 2\]. Found \[0, 2\]"),
         (
-            secret_sharing.Shares("b", messages[0].round_id, truncated),
+            replicated_sharing.Shares("b", messages[0].round_id, truncated),
             "must have 10500 bytes. Found 10499",
         ),
         (
-            secret_sharing.Shares("b", messages[0].round_id, short_key),
+            replicated_sharing.Shares("b", messages[0].round_id, short_key),
             "must have 16 bytes. Found 5",
         ),
     ]:
@@ -235,9 +241,9 @@ def test_bad_input_is_refused_before_anything_is_sent():
     secure_round.add("a", values)
     with pytest.raises(ValueError, match="'a' has added already"):
         secure_round.add("a", values)
-    with pytest.raises(ValueError, match="'x' is not of this round"):
+    with pytest.raises(ValueError, match="'x' is not in this round"):
         secure_round.add("x", values)
-    with pytest.raises(ValueError, match="between 0 and 4294967295. Found some"):
+    with pytest.raises(ValueError, match="between 0 and 4294967295. Found at least"):
         secure_round.add("b", [values[0] + 2**32])
     with pytest.raises(ValueError, match="the dtype must be int64. Found float64"):
         secure_round.add("b", [values[0].astype(np.float64)])
@@ -249,9 +255,9 @@ def test_bad_input_is_refused_before_anything_is_sent():
 def test_a_round_without_clients_and_a_negative_seed_are_refused():
     with pytest.raises(ValueError, match="No client has added"):
         begin().finish()
-    with pytest.raises(ValueError, match="at least one client"):
+    with pytest.raises(ValueError, match="client_ids must have at least one entry"):
         begin(clients=[])
-    with pytest.raises(ValueError, match="seed must be at least 0. Found -1"):
+    with pytest.raises(ValueError, match="insecure_seed must be at least 0. Found -1"):
         SecretSharingSum(insecure_seed=-1)
 
 
@@ -262,8 +268,10 @@ def test_messages_print_neither_keys_nor_numbers():
 
 def test_parts_sum_to_the_vector_by_hand():
     block = masking.Block(modulus=16, indices=(0,), size=1)
-    parts = secret_sharing.share([np.array([5], np.uint32)], [block], iter_bytes())
-    first, second, last = (vectors[0] for vectors in secret_sharing.expand(parts, [block]).values())
+    parts = replicated_sharing.share([np.array([5], np.uint32)], [block], iter_bytes())
+    first, second, last = (
+        vectors[0] for vectors in replicated_sharing.expand(parts, [block]).values()
+    )
     # AES-128 in counter mode, key 00…00: the stream begins 66 e9 4b d4, so 0xd44be966, and 6 modulo 16.
     assert block.reduce(first) == [6]
     assert (6 + block.reduce(second) + block.reduce(last)) % 16 == [5]

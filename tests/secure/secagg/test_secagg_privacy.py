@@ -32,12 +32,14 @@ def held_by(thing, seen=None):
         yield from held_by(vars(thing), seen)
 
 
-def secrets_of(client):
+def secrets_of(walk, name):
+    key_seed, encryption_key, seed = walk.secrets[name]
+    mask_key = masking.create_mask_key(key_seed, walk.parameters.round_id, name)
     return {
-        "the seed of its own mask": client._seed,
-        "the seed of its key": client._key_seed,
-        "its private key": client._mask_key.private_bytes_raw(),
-        "its other private key": client._encryption_key.private_bytes_raw(),
+        "the seed of the self mask": seed,
+        "the seed of the mask key": key_seed,
+        "the private mask key": mask_key.private_bytes_raw(),
+        "the private encryption key": encryption_key,
     }
 
 
@@ -59,9 +61,9 @@ def test_the_server_never_holds_a_vector_or_before_the_end_a_secret_of_a_client(
     walk = Walk(6).share().mask(absent=["c2"])
     held = b"|".join(held_by([walk.server, walk.received]))
     assert_no_vector_in(held, walk)
-    for name, client in walk.clients.items():
-        for what, secret in secrets_of(client).items():
-            assert secret not in held, f"The server holds {what} of {name}."
+    for name in walk.clients:
+        for kind, secret in secrets_of(walk, name).items():
+            assert secret not in held, f"The server holds {kind} of {name}."
     check_equal(walk.server.unmask(walk.reveal()), walk.expected())
     assert_no_vector_in(b"|".join(held_by([walk.server, walk.received])), walk)
 
@@ -72,8 +74,9 @@ def test_the_search_finds_a_vector_that_is_there():
         walk.server.leak = {"c1": [form]}
         assert form in b"|".join(held_by(walk.server))
     walk.server.leak = walk.clients["c1"]
+    key_seed, _, seed = walk.secrets["c1"]
     held = b"|".join(held_by(walk.server))
-    assert walk.clients["c1"]._seed in held
+    assert seed in held and key_seed in held
 
 
 def test_of_no_client_both_shares_are_ever_revealed():
@@ -134,7 +137,7 @@ def to_tensors(walk, vectors):
 
 def open_vector(walk, victim, colluders):
     """What a server that colludes with some clients makes of a client's masked vector."""
-    held = {one: walk.clients[one].held_shares[victim] for one in colluders}
+    held = {one: walk.clients[one].share_pairs[victim] for one in colluders}
     seed = combine({one: it.seed_share for one, it in held.items()}, walk.parameters)
     key_seed = combine({one: it.key_share for one, it in held.items()}, walk.parameters)
     vectors = sent_vector(walk, victim)
@@ -162,7 +165,7 @@ def test_a_vector_that_comes_too_late_stays_hidden():
     vectors = sent_vector(walk, "c1")
     remove_pairwise_masks(walk, vectors, "c1", key_seed)
     assert np.mean(to_tensors(walk, vectors)[0] == walk.values["c1"][0]) < 0.05
-    remove_own_mask(walk, vectors, "c1", walk.clients["c1"]._seed)
+    remove_own_mask(walk, vectors, "c1", walk.secrets["c1"][2])
     check_equal(to_tensors(walk, vectors), walk.values["c1"])
 
 
@@ -170,7 +173,7 @@ def test_nothing_secret_is_printed():
     walk = Walk().share().mask(absent=["c1"])
     walk.reveal()
     things = [*walk.received, walk.parameters, walk.server, *walk.clients.values(), SecAgg()]
-    things += walk.clients["c0"].held_shares.values()
+    things += walk.clients["c0"].share_pairs.values()
     printed = " ".join(f"{thing!r} {thing!s}" for thing in things)
     assert "b'" not in printed  # bytes
     assert "array" not in printed

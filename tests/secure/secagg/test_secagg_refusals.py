@@ -31,7 +31,9 @@ def test_a_share_for_somebody_else_is_refused(change):
         "its own": next(one for one in walk.shares["c3"] if one.sender == "c0").ciphertext,
         "cut short": own[2].ciphertext[:10],
     }[change]
-    with pytest.raises(ProtocolError, match="were changed on their way, or are for somebody"):
+    with pytest.raises(
+        ProtocolError, match="were changed after they were sent, or are for another"
+    ):
         walk.clients["c0"].mask(walk.values["c0"], replace(own, 2, ciphertext=ciphertext))
 
 
@@ -64,7 +66,7 @@ def test_messages_of_another_round_are_refused_at_every_step():
 
 def test_keys_are_used_once():
     client = Client("c0", parameters_of())
-    with pytest.raises(ProtocolError, match="'c0' cannot mask now.*each step once"):
+    with pytest.raises(ProtocolError, match="'c0' cannot mask now.*Each step is taken once"):
         client.mask(draw(SPECS, 0), [])
     walk = Walk().share().mask()
     used, shares = walk.clients["c0"], walk.shares["c0"]
@@ -73,7 +75,7 @@ def test_keys_are_used_once():
         lambda: used.share_keys(walk.advertised),
         lambda: used.mask(walk.values["c0"], shares),
     ):
-        with pytest.raises(ProtocolError, match="another round needs another"):
+        with pytest.raises(ProtocolError, match="another round needs a new"):
             again()
 
 
@@ -146,8 +148,8 @@ def test_who_sends_twice_or_uninvited_is_refused():
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda keys: replace(keys, 0, mask_key=keys[1].mask_key), "its own keys came back"),
-        (lambda keys: keys[1:], "its own keys came back"),
+        (lambda keys: replace(keys, 0, mask_key=keys[1].mask_key), "its keys came back"),
+        (lambda keys: keys[1:], "its keys came back"),
         (lambda keys: replace(keys, 1, mask_key=keys[2].mask_key), "advertised twice"),
         (lambda keys: replace(keys, 1, mask_key=keys[2].encryption_key), "advertised twice"),
         (lambda keys: replace(keys, 1, encryption_key=bytes(32)), "not a valid X25519 key"),
@@ -184,11 +186,11 @@ def test_values_are_refused_and_the_client_may_correct_them():
         secure_round.add(name, own)
     with pytest.raises(ValueError, match="'c0' has added already"):
         secure_round.add("c0", values["c0"])
-    with pytest.raises(ValueError, match="'stranger' is not of this round"):
+    with pytest.raises(ValueError, match="'stranger' is not in this round"):
         secure_round.add("stranger", values["c0"])
     check_equal(secure_round.finish(), plain_sums(values.values(), SPECS))
 
 
 def test_a_client_of_another_cohort_is_refused():
-    with pytest.raises(ValueError, match="'stranger' is not of this round"):
+    with pytest.raises(ValueError, match="'stranger' is not in this round"):
         Client("stranger", parameters_of())

@@ -83,7 +83,7 @@ def test_split_checks_its_arguments(arguments, message):
     [
         (lambda shares: pick(shares, [1, 5]), "3 shares are needed. Found 2"),
         (lambda shares: {}, "Found 0"),
-        (lambda shares: shares | {2: b"short"}, "16 bytes. Found one that has not"),
+        (lambda shares: shares | {2: b"short"}, "16 bytes. Found a share of another length"),
         (lambda shares: shares | {0: SECRET}, "from 1. Found 0"),
     ],
 )
