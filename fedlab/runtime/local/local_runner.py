@@ -108,6 +108,7 @@ class LocalClients:
         """Does nothing: the threads end with each round."""
 
     def __call__(self, cohort: Cohort, broadcast: Tensors, drop: bool):
+        """Implements `ClientRunner.__call__`."""
         names = name_clients(cohort)
         begun = None
         if self._secure_sum is not None:
@@ -160,18 +161,22 @@ class FormRunner(Runner):
         self._pieces: dict[int, tuple[tff.Computation, Callable]] = {}
 
     def close(self) -> None:
+        """Stops what gets the functions ready, and closes what runs the clients."""
         self._stop_getting_ready.set()
         self._clients.close()
 
     def initialize(self):
+        """Returns the state before the first round."""
         return self._initialize()
 
     def next(self, state, cohort: Cohort):
+        """Runs one round in this process; implements `Runner.next`."""
         output, self.dropped = self._round.run(state, cohort, drop=self._drop)
         check_nobody(cohort, output.metrics)
         return output
 
     def call(self, computation: tff.Computation, *args):
+        """Executes one of the process's computations without clients, loaded once."""
         key = id(computation)
         if key not in self._pieces:
             self._pieces[key] = computation, Piece.from_computation(computation).as_function()

@@ -16,9 +16,11 @@ class NativeRunner(Runner):
     tells_non_finite = False
 
     def initialize(self):
+        """Returns the state before the first round."""
         return self.call(self.process.initialize)
 
     def next(self, state, cohort: Cohort):
+        """Runs one round on TFF's worker; implements `Runner.next`."""
         name_clients(cohort)
         datasets = cohort.values() if isinstance(cohort, Mapping) else cohort
         output = self.call(self.process.next, state, list(datasets))
@@ -26,6 +28,7 @@ class NativeRunner(Runner):
         return output
 
     def call(self, computation: tff.Computation, *args):
+        """Executes one of the process's computations on TFF's worker."""
         with tff.framework.get_context_stack().install(native_context()):
             return computation(*args)
 

@@ -92,6 +92,7 @@ class ClusterClients:
             raise
 
     def __call__(self, cohort: Cohort, broadcast: Tensors, drop: bool):
+        """Implements `ClientRunner.__call__`."""
         names = name_clients(cohort)
         partitions = self._split(names, cohort)
         preprocessing = cohort.preprocessing if isinstance(cohort, LazyCohort) else None
