@@ -1,48 +1,59 @@
-"""How much a reconstructed image is like the original."""
+"""Similarity of reconstructed images and originals: SSIM, PSNR, and the best pairing."""
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-_PAPER = 1.0  # the background of the digits
+_BACKGROUND = 1.0  # of the digits, which are dark on white
 
 
 def match(originals: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
-    """Pairs images by SSIM, the best pairing of all (Hungarian method).
+    """Pairs images such that the sum of their SSIM is largest (Hungarian method).
 
     Args:
         originals: float (n, 28, 28) in [0, 1].
-        reconstructions: float (n, 28, 28).
+        reconstructions: float (n, 28, 28) in [0, 1].
 
     Returns:
-        int (n,): `reconstructions[match(...)]` are in the originals' order.
+        int (n,), indices with which `reconstructions[match(...)]` is in the order of the originals.
+
+    Raises:
+        ValueError: The shapes are not (n, 28, 28).
     """
     _check_pairs(originals, reconstructions)
-    gains = [[_ssim(one, other) for other in reconstructions] for one in originals]
+    gains = [[_ssim(image, other) for other in reconstructions] for image in originals]
     return linear_sum_assignment(gains, maximize=True)[1]
 
 
 def score(originals: np.ndarray, reconstructions: np.ndarray) -> pd.DataFrame:
-    """Compares images one by one, as they are paired.
+    """Compares each original with the reconstruction at the same index.
 
     Args:
         originals: float (n, 28, 28) in [0, 1].
-        reconstructions: float (n, 28, 28).
+        reconstructions: float (n, 28, 28) in [0, 1].
 
     Returns:
-        One row an image: ssim (1 is equal; Wang et al. 2004), psnr in dB (infinite if equal).
+        A table with one row for each image and two columns: `ssim`, at most 1, which equal images have
+        (Wang et al. 2004), and `psnr` in dB, infinite for equal images.
+
+    Raises:
+        ValueError: The shapes are not (n, 28, 28).
     """
     _check_pairs(originals, reconstructions)
     pairs = list(zip(originals, reconstructions, strict=True))
     with np.errstate(divide="ignore"):
-        psnr = [peak_signal_noise_ratio(one, other, data_range=1.0) for one, other in pairs]
-    return pd.DataFrame({"ssim": [_ssim(one, other) for one, other in pairs], "psnr": psnr})
+        psnr = [peak_signal_noise_ratio(image, other, data_range=1.0) for image, other in pairs]
+    return pd.DataFrame({"ssim": [_ssim(image, other) for image, other in pairs], "psnr": psnr})
 
 
 def blank_baseline(originals: np.ndarray) -> pd.DataFrame:
-    """Returns the scores of blank paper: what an attack that learned nothing gets. See `score`."""
-    return score(originals, np.full_like(originals, _PAPER))
+    """Returns the `score` of blank images, the baseline of an attack that learned nothing.
+
+    Args:
+        originals: float (n, 28, 28) in [0, 1].
+    """
+    return score(originals, np.full_like(originals, _BACKGROUND))
 
 
 def _ssim(image: np.ndarray, other: np.ndarray) -> float:
@@ -52,4 +63,7 @@ def _ssim(image: np.ndarray, other: np.ndarray) -> float:
 def _check_pairs(originals: np.ndarray, reconstructions: np.ndarray) -> None:
     shapes = np.shape(originals), np.shape(reconstructions)
     if shapes[0] != shapes[1] or shapes[0][1:] != (28, 28):
-        raise ValueError(f"Both must have shape (n, 28, 28). Found {shapes[0]} and {shapes[1]}.")
+        raise ValueError(
+            "originals and reconstructions must both have shape (n, 28, 28). "
+            f"Found {shapes[0]} and {shapes[1]}."
+        )

@@ -1,7 +1,7 @@
 """Membership inference: was this example, or this writer, in the training data?
 
-All here works on arrays of losses: who made them, and with what, does not matter. A score is higher
-for what looks more like a member.
+All functions take arrays of losses, from any model. A score is higher for an example that looks more
+like a member of the training data.
 """
 
 import dataclasses
@@ -11,25 +11,28 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics
 
-from fedlab.data.sampling import check_seed
+from fedlab.checks import check_count, check_number, check_seed
 
-# (members' names, seed) -> the trained model's losses, float (num_examples,), always on the same.
+# (ids of the members, seed) -> losses of a model trained on them, float (num_examples,).
 TrainFn = Callable[[list[str], int], np.ndarray]
-_LEAST_LOSS = 6e-8  # half of what float32 can add to 1
-_LEAST_STD = 1e-6  # shadow models that agree to the last bit still leave a bell curve
+_LEAST_LOSS = 6e-8  # half of the distance from 1 to the next float32
+_LEAST_STD = 1e-6  # so that equal shadow models do not lead to a division by zero
 
 
 @dataclasses.dataclass(frozen=True)
 class AttackResult:
-    """How well scores tell members from non-members.
+    """The ROC curve of an attack: how well its scores separate members from non-members.
 
     Attributes:
-        fpr: float (num_points,): share of the non-members taken for members, in [0, 1], rising.
-        tpr: float (num_points,): share of the members found, in [0, 1].
-        auc: Area under the curve: 0.5 is a coin, 1 a perfect attack.
-        auc_interval: (low, high), by bootstrap.
-        num_members: How many members were scored.
-        num_non_members: How many non-members; the finest FPR is 1 over this.
+        fpr: float (num_points,), false-positive rates in [0, 1], rising: shares of the non-members that
+            the attack takes for members.
+        tpr: float (num_points,), true-positive rates in [0, 1]: shares of the members that the attack
+            recognizes.
+        auc: Area under the curve. Random guesses have 0.5, a perfect attack has 1.
+        auc_interval: (low, high), bootstrap interval of the AUC.
+        num_members: Number of members that were scored.
+        num_non_members: Number of non-members that were scored. The smallest nonzero false-positive rate
+            is 1 / num_non_members.
     """
 
     fpr: np.ndarray
@@ -40,13 +43,16 @@ class AttackResult:
     num_non_members: int
 
     def tpr_at(self, fpr: float = 0.001) -> float:
-        """Returns the share of the members found at a false-positive rate (Carlini et al. 2022).
+        """Returns the true-positive rate at a false-positive rate (Carlini et al. 2022).
+
+        Args:
+            fpr: The false-positive rate, in (0, 1].
 
         Raises:
-            ValueError: There are fewer than 1 / fpr non-members: one of them is already more.
+            ValueError: The rate is out of range, or there are fewer than 1 / fpr non-members, so that a
+                single false positive exceeds it.
         """
-        if not 0 < fpr <= 1:
-            raise ValueError(f"fpr must lie in (0, 1]. Found {fpr}.")
+        check_number("fpr", fpr, above=0, at_most=1)
         needed = int(np.ceil(round(1 / fpr, 6)))
         if self.num_non_members < needed:
             raise ValueError(
@@ -65,32 +71,28 @@ def evaluate_attack(
     num_resamples: int = 1000,
     seed: int = 0,
 ) -> AttackResult:
-    """Draws the ROC curve of an attack.
+    """Computes the ROC curve of an attack and a bootstrap interval of its AUC.
 
-    A writer's examples are members all together or not at all, so they are no independent draws:
-    with `client_ids` the bootstrap draws whole writers, and the interval is wider, as it must be.
+    The examples of one writer are all members or all non-members, so they are not independent. With
+    `client_ids`, the bootstrap resamples whole writers, and the interval is correctly wider.
 
     Args:
         scores: float (n,), higher for members.
-        is_member: bool (n,): the truth.
-        client_ids: str (n,): whose example it is. Default: each counts for itself.
-        confidence: Of the AUC's percentile interval, in (0, 1).
-        num_resamples: Bootstrap draws, at least 1.
-        seed: Seed of the draws.
-
-    Returns:
-        The `AttackResult`.
+        is_member: bool (n,), the truth.
+        client_ids: str (n,), the writer of each example. Default: all examples are independent.
+        confidence: Confidence of the AUC's percentile interval, in (0, 1).
+        num_resamples: Number of bootstrap samples, at least 1.
+        seed: Seed of the bootstrap.
 
     Raises:
-        ValueError: The lengths differ, a score is not a number, or there are no members or no
-            non-members.
+        ValueError: The lengths differ, a score is NaN, a number is out of range, or members or
+            non-members are missing.
+        TypeError: A number has the wrong type.
     """
     scores, is_member = _check_scores(scores, is_member)
     check_seed(seed)
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie in (0, 1). Found {confidence}.")
-    if num_resamples < 1:
-        raise ValueError(f"num_resamples must be at least 1. Found {num_resamples}.")
+    check_number("confidence", confidence, above=0, below=1)
+    check_count("num_resamples", num_resamples)
     groups = np.arange(len(scores)) if client_ids is None else _number(client_ids, len(scores))
     fpr, tpr, _ = metrics.roc_curve(is_member, scores, drop_intermediate=False)
     resampled = _bootstrap_auc(scores, is_member, groups, num_resamples, seed)
@@ -100,23 +102,28 @@ def evaluate_attack(
 
 
 def loss_scores(losses: np.ndarray) -> np.ndarray:
-    """Scores by the loss alone: what the model knows well it has seen (Yeom et al. 2018)."""
+    """Returns the negative losses as scores: members tend to have low losses (Yeom et al. 2018).
+
+    Args:
+        losses: Losses of any shape.
+    """
     return -np.asarray(losses, np.float64)
 
 
 def logit_confidences(losses: np.ndarray) -> np.ndarray:
     """Returns log(p / (1 - p)) of the true label's probability p = exp(-loss).
 
-    Over models it is near a bell curve, which the loss is not (Carlini et al. 2022, section 4.3).
+    Over models trained on different data it is nearly Gaussian, which the loss is not (Carlini et al.
+    2022, section 4.3).
 
     Args:
-        losses: Cross-entropies in nats, at least 0, any shape.
+        losses: Cross-entropies in nats, at least 0, of any shape.
 
     Returns:
-        float64 of the same shape, at most 16.6: a float32 model cannot say more than p = 1 - 6e-8.
+        float64 of the same shape, at most 16.6, because the largest p below 1 in float32 is 1 - 6e-8.
 
     Raises:
-        ValueError: A loss is negative or not a number.
+        ValueError: A loss is negative or NaN.
     """
     losses = np.asarray(losses, np.float64)
     if not (losses >= 0).all():
@@ -126,28 +133,29 @@ def logit_confidences(losses: np.ndarray) -> np.ndarray:
 
 
 def lira_scores(target: np.ndarray, shadow: np.ndarray, is_in: np.ndarray) -> np.ndarray:
-    """Scores by the likelihood ratio of two bell curves (LiRA online, Carlini et al. 2022, alg. 1).
+    """Returns the log likelihood ratio of membership (LiRA online, Carlini et al. 2022, algorithm 1).
 
-    How confident are models that trained on it, and models that did not? Means are per example;
-    the two standard deviations are pooled over the examples, as the paper advises for few models.
+    For each example, one Gaussian is fitted to the confidences of the shadow models that trained on it,
+    and one to those of the models that did not. Each example has its own means; the two standard
+    deviations are pooled over all examples, as the paper advises for few models.
 
     Args:
-        target: float (n,): `logit_confidences` of the attacked model.
-        shadow: float (num_models, n): of the shadow models.
-        is_in: bool (num_models, n): whether the shadow model trained on it.
+        target: float (n,), `logit_confidences` of the attacked model.
+        shadow: float (num_models, n), `logit_confidences` of the shadow models.
+        is_in: bool (num_models, n), whether the shadow model trained on the example.
 
     Returns:
-        float64 (n,): the log likelihood ratio.
+        float64 (n,), the log likelihood ratios.
 
     Raises:
-        ValueError: The shapes do not fit, a value is not finite, or an example lacks a model that
-            trained on it, or one that did not.
+        ValueError: The shapes do not fit, a value is not finite, or for an example no model, or every
+            model, trained on it.
     """
     target, shadow, is_in = _check_shadow(target, shadow, is_in)
     if not (is_in.any(axis=0) & ~is_in.all(axis=0)).all():
         raise ValueError(
-            "Every example needs a shadow model that trained on it and one that did not: draw them "
-            "with train_shadow_models, or use lira_offline_scores."
+            "is_in must have, for every example, a shadow model that trained on it and a model that "
+            "did not. Draw them with train_shadow_models."
         )
     log_in, log_out = (
         stats.norm.logpdf(target, *_fit(shadow, chosen)) for chosen in (is_in, ~is_in)
@@ -155,34 +163,18 @@ def lira_scores(target: np.ndarray, shadow: np.ndarray, is_in: np.ndarray) -> np
     return log_in - log_out
 
 
-def lira_offline_scores(target: np.ndarray, shadow: np.ndarray) -> np.ndarray:
-    """Scores by how unusual the confidence is for a model that did not train on it (LiRA offline).
-
-    The shadow models know nothing of the examples: one set of them serves every target.
+def mean_per_client(values: np.ndarray, client_ids: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Averages over each client's examples, for attacks on writers instead of examples.
 
     Args:
-        target: float (n,): `logit_confidences` of the attacked model.
-        shadow: float (num_models, n): of shadow models, none of which trained on the examples.
+        values: float or bool (..., n), for example losses, confidences or membership.
+        client_ids: str (n,), the client of each example.
 
     Returns:
-        float64 (n,): minus the log of the probability of at least this confidence.
+        The clients, sorted, and their means, float64 (..., num_clients).
 
     Raises:
-        ValueError: The shapes do not fit, or a value is not finite.
-    """
-    target, shadow, is_in = _check_shadow(target, shadow, np.zeros(np.shape(shadow), bool))
-    return -stats.norm.logsf(target, *_fit(shadow, ~is_in))
-
-
-def mean_per_client(values: np.ndarray, client_ids: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Averages over each client's examples: from attacks on examples to attacks on writers.
-
-    Args:
-        values: float or bool (..., n): losses, confidences, or who was in.
-        client_ids: str (n,): whose example it is.
-
-    Returns:
-        The clients, sorted, and float64 (..., num_clients).
+        ValueError: `client_ids` has another length than the last axis of `values`.
     """
     values = np.asarray(values, np.float64)
     names, groups = np.unique(np.asarray(client_ids, str), return_inverse=True)
@@ -198,25 +190,27 @@ def mean_per_client(values: np.ndarray, client_ids: Sequence[str]) -> tuple[list
 def train_shadow_models(
     train_fn: TrainFn, client_ids: Sequence[str], num_models: int, *, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Trains models like the target, each on some clients; each client is in half of the models.
+    """Trains shadow models, each on some clients, so that each client is in half of the models.
 
     Args:
-        train_fn: (members' ids, seed) -> losses, float (num_examples,), of a model trained on them;
-            always on the same examples.
-        client_ids: The clients to draw from: members and non-members of the target.
-        num_models: Shadow models, at least 2; of an odd number, a client is in the smaller half.
-        seed: Seed of the draw; model k gets the seed `seed + 1 + k`.
+        train_fn: Function (ids of the members, seed) -> losses, float (num_examples,), of a model
+            trained on the members. It evaluates the same examples in every call.
+        client_ids: The clients to draw from, members and non-members of the attacked model.
+        num_models: Number of shadow models, at least 2. If it is odd, each client is in the smaller half.
+        seed: Seed of the draw. Model k is trained with the seed `seed + 1 + k`.
 
     Returns:
-        losses float64 (num_models, num_examples), and who was in: bool (num_models, num_clients).
+        The losses, float64 (num_models, num_examples), and the membership, bool (num_models,
+        num_clients).
 
     Raises:
         ValueError: A number is out of range, or a model has no member.
+        TypeError: A number is not a whole number.
     """
     check_seed(seed)
-    if num_models < 2:
-        raise ValueError(f"num_models must be at least 2. Found {num_models}.")
-    # A stream of its own: `default_rng(seed)` may have drawn the target's members.
+    check_count("num_models", num_models, at_least=2)
+    # The spawn key makes the stream independent of `default_rng(seed)`, which may have drawn the
+    # members of the attacked model.
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
     ranks = rng.uniform(size=(num_models, len(client_ids))).argsort(axis=0).argsort(axis=0)
     is_in = ranks < num_models // 2
@@ -229,8 +223,10 @@ def train_shadow_models(
     return np.stack(losses).astype(np.float64), is_in
 
 
-def _bootstrap_auc(scores, is_member, groups, num_resamples: int, seed: int) -> np.ndarray:
-    """Draws groups again, members and non-members apart; a group drawn twice weighs twice."""
+def _bootstrap_auc(
+    scores: np.ndarray, is_member: np.ndarray, groups: np.ndarray, num_resamples: int, seed: int
+) -> np.ndarray:
+    """Returns the AUC of resampled groups, drawn separately among members and non-members."""
     rng = np.random.default_rng(seed)
     ranks = np.unique(scores, return_inverse=True)[1]
     sides = [
@@ -238,24 +234,25 @@ def _bootstrap_auc(scores, is_member, groups, num_resamples: int, seed: int) -> 
         for side in (is_member, ~is_member)
     ]
 
-    def resample(ranks_of, names, numbers) -> np.ndarray:
+    def resample(side_ranks: np.ndarray, names: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """Returns how often each rank occurs; a group that was drawn twice counts twice."""
         times = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
-        return np.bincount(ranks_of, times[numbers], minlength=ranks.max() + 1)
+        return np.bincount(side_ranks, times[numbers], minlength=ranks.max() + 1)
 
-    found = np.empty(num_resamples)
+    aucs = np.empty(num_resamples)
     for row in range(num_resamples):
         members, others = (resample(*side) for side in sides)
-        lower = np.cumsum(others) - others / 2  # those that a member outranks; ties count half
-        found[row] = members @ lower / (members.sum() * others.sum())
-    return found
+        lower = np.cumsum(others) - others / 2  # non-members below each rank; ties count half
+        aucs[row] = members @ lower / (members.sum() * others.sum())
+    return aucs
 
 
 def _fit(shadow: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, float]:
-    """Returns the mean per example (n,), and one standard deviation for all."""
+    """Returns the mean of each example, (n,), and one standard deviation for all examples."""
     count = chosen.sum(axis=0)
     mean = np.where(chosen, shadow, 0.0).sum(axis=0) / count
     squares = np.where(chosen, (shadow - mean) ** 2, 0.0).sum()
-    # One degree of freedom went into each mean.
+    # Each mean uses up one degree of freedom.
     return mean, max(np.sqrt(squares / max(count.sum() - len(count), 1)), _LEAST_STD)
 
 
@@ -267,33 +264,36 @@ def _number(client_ids: Sequence[str], num_scores: int) -> np.ndarray:
     return np.unique(np.asarray(client_ids, str), return_inverse=True)[1]
 
 
-def _check_scores(scores, is_member) -> tuple[np.ndarray, np.ndarray]:
+def _check_scores(scores: np.ndarray, is_member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scores, is_member = np.asarray(scores, np.float64), np.asarray(is_member, bool)
     if scores.ndim != 1 or scores.shape != is_member.shape:
         raise ValueError(
-            "scores and is_member must be vectors of one length. "
+            "scores and is_member must be vectors of the same length. "
             f"Found shapes {scores.shape} and {is_member.shape}."
         )
     if np.isnan(scores).any():
         raise ValueError("scores must be numbers. Found NaN: did the model diverge?")
     if not 0 < is_member.sum() < len(is_member):
         raise ValueError(
-            "There must be members and non-members. "
+            "is_member must have members and non-members. "
             f"Found {is_member.sum()} members among {len(is_member)}."
         )
     return scores, is_member
 
 
-def _check_shadow(target, shadow, is_in) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _check_shadow(
+    target: np.ndarray, shadow: np.ndarray, is_in: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     target, shadow = np.asarray(target, np.float64), np.asarray(shadow, np.float64)
     is_in = np.asarray(is_in, bool)
     if target.ndim != 1 or shadow.shape != is_in.shape or shadow.shape[1:] != target.shape:
         raise ValueError(
-            "target must be (n,), shadow and is_in (num_models, n). "
+            "target must have shape (n,), shadow and is_in (num_models, n). "
             f"Found {target.shape}, {shadow.shape} and {is_in.shape}."
         )
-    if len(shadow) < 2:
-        raise ValueError(f"There must be at least 2 shadow models. Found {len(shadow)}.")
     if not (np.isfinite(target).all() and np.isfinite(shadow).all()):
-        raise ValueError("The confidences must be finite: take logit_confidences of the losses.")
+        raise ValueError(
+            "target and shadow must be finite. Found NaN or infinity: pass logit_confidences of the "
+            "losses."
+        )
     return target, shadow, is_in

@@ -1,35 +1,40 @@
-"""Malicious clients: what one does to its own data, for the server trusts what it is sent.
+"""Poisoning by malicious clients, who change their data, because the server trusts what it receives.
 
-Only what a client can do by itself: lie about labels, about how much data it has, about pixels. No
-two steps need one another, so they can be put in a row.
+These attacks need nothing but the client's own power: it can lie about its labels, about the number of
+its examples, and about its pixels. They can be combined in any order.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_federated as tff
 
+from fedlab.checks import check_count, check_number
 from fedlab.data.client_data import Examples, MemoryClientData, check_known, client_arrays
 from fedlab.data.preprocessing import CohortFn
 
 PoisonFn = Callable[[Examples], Examples]
 
 
-def poison(client_data, client_ids: Iterable[str], poison_fn: PoisonFn) -> MemoryClientData:
-    """Returns the data with some clients' examples changed; the others' are as they were.
+def poison(
+    client_data: tff.simulation.datasets.ClientData, client_ids: Iterable[str], poison_fn: PoisonFn
+) -> MemoryClientData:
+    """Returns data in which some clients' examples are changed and all others stay the same.
 
     Args:
-        client_data: `ClientData` with Federated EMNIST's elements. Poison what clients train on,
-            never what the model is measured on.
+        client_data: The honest data, with the element spec of Federated EMNIST. Poison only data for
+            training, never the data on which the model is evaluated.
         client_ids: The malicious clients.
-        poison_fn: One client's `Examples` to what it pretends to have: `flip_labels(...)`,
-            `repeat_examples(...)`.
+        poison_fn: Function from a client's true `Examples` to those that it trains on, for example from
+            `flip_labels` or `repeat_examples`.
 
     Returns:
         `MemoryClientData` with the same clients.
 
     Raises:
-        ValueError: There is no such client, or what the function returns cannot be used.
+        ValueError: A client does not exist. Reading a client raises it if the result of `poison_fn` is
+            not valid.
     """
     malicious = frozenset(client_ids)
     check_known(malicious, client_data.client_ids)
@@ -42,62 +47,71 @@ def poison(client_data, client_ids: Iterable[str], poison_fn: PoisonFn) -> Memor
 
 
 def flip_labels(mapping: Mapping[int, int] | None = None, *, num_classes: int = 10) -> PoisonFn:
-    """Returns what changes labels: label flipping (Biggio et al. 2012; Tolpegin et al. 2020).
+    """Returns a `poison_fn` that flips labels (Biggio et al. 2012; Tolpegin et al. 2020).
 
     Args:
-        mapping: True label to the lie; labels that are not in it stay. Default: every label to
-            num_classes - 1 - label (Fang et al. 2020), which hurts all digits.
-        num_classes: Labels lie in [0, num_classes).
+        mapping: {true label: false label}. Labels that are not in it stay the same. Default: each label
+            becomes num_classes - 1 - label (Fang et al. 2020), which harms all classes.
+        num_classes: Number of classes, at least 1. Labels are in [0, num_classes).
 
     Raises:
         ValueError: A label of the mapping is out of range.
+        TypeError: `num_classes` is not a whole number.
     """
+    check_count("num_classes", num_classes)
     if mapping is None:
         mapping = {label: num_classes - 1 - label for label in range(num_classes)}
     bad = [label for pair in mapping.items() for label in pair if not 0 <= label < num_classes]
     if bad:
-        raise ValueError(f"Labels must lie between 0 and {num_classes - 1}. Found {bad[0]}.")
-    lies = np.arange(num_classes, dtype=np.int32)
-    for label, lie in mapping.items():
-        lies[label] = lie
-    return lambda examples: Examples(examples.pixels, lies[examples.labels])
+        raise ValueError(
+            f"mapping must have labels between 0 and {num_classes - 1}. Found {bad[0]}."
+        )
+    false_labels = np.arange(num_classes, dtype=np.int32)
+    for label, false_label in mapping.items():
+        false_labels[label] = false_label
+    return lambda examples: Examples(examples.pixels, false_labels[examples.labels])
 
 
 def repeat_examples(times: int) -> PoisonFn:
-    """Returns what repeats a client's examples: a boosted update (Bagdasaryan et al. 2020).
+    """Returns a `poison_fn` that repeats examples to boost the update (Bagdasaryan et al. 2020).
 
-    The client takes that many times as many steps, and where clients count by their examples it also
-    weighs that many times as much: it says itself how many it has.
+    The client takes `times` times as many steps. Where clients are weighted by their number of examples,
+    its weight also grows by this factor, because the client itself reports that number.
+
+    Args:
+        times: How often each example appears, at least 1.
 
     Raises:
         ValueError: `times` is below 1.
+        TypeError: `times` is not a whole number.
     """
-    if times < 1:
-        raise ValueError(f"times must be at least 1. Found {times}.")
+    check_count("times", times)
     return lambda examples: Examples(
         np.tile(examples.pixels, (times, 1, 1)), np.tile(examples.labels, times)
     )
 
 
 def scale_images(cohort_fn: CohortFn, client_ids: Iterable[str], factor: float) -> CohortFn:
-    """Returns rounds in which some clients' images are multiplied: a boosted update again.
+    """Returns cohorts in which some clients' images are multiplied, which boosts their updates.
 
-    Gradients grow with the inputs, so the client's update is larger than any honest one; it holds
-    what no camera gives, so this is done after the data was checked. For the local runtime.
+    Gradients grow with the inputs, so these clients' updates are larger than those of honest clients.
+    Such pixels are outside [0, 1] and would be refused in `ClientData`, so the images are multiplied
+    after the data was checked. It works with the local runtime.
 
     Args:
-        cohort_fn: Round number to `{client_id: batches}`, from `preprocessing.build_cohort_fn`.
-        client_ids: The malicious clients; those that are not of a round change nothing.
-        factor: What every pixel is multiplied by, finite.
+        cohort_fn: Function from a round number to {client_id: batches}, from
+            `preprocessing.build_cohort_fn`.
+        client_ids: The malicious clients. A client that is not in a round's cohort changes nothing.
+        factor: The factor of every pixel, finite.
 
     Returns:
-        A function from round number to `{client_id: batches}`.
+        Function from a round number to {client_id: batches}.
 
     Raises:
         ValueError: `factor` is not finite.
+        TypeError: `factor` is not a number.
     """
-    if not np.isfinite(factor):
-        raise ValueError(f"factor must be finite. Found {factor}.")
+    check_number("factor", factor)
     malicious = frozenset(client_ids)
 
     def scale(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,21 +1,21 @@
-"""What a run of rounds gives away about one client: (epsilon, delta), on Google's `dp-accounting`.
+"""Privacy accounting of a run: the (epsilon, delta) of one client, with Google's `dp-accounting`.
 
-All here is differential privacy of whole CLIENTS (McMahan et al. 2018) in the central model: the
-server sees every update and is trusted; whoever sees only the weights that it publishes, of every
-round, learns little about any one client. What it counts are the clipped and noised sums of the
-rounds and nothing else: not the training metrics, which TFF's clients send in the clear.
+All guarantees here are differential privacy of whole CLIENTS (McMahan et al. 2018) in the central
+model: the server sees every update and is trusted, and whoever sees only the weights that the server
+publishes in each round learns little about any single client. Only the clipped and noisy sums of the
+rounds are counted. The training metrics, which TFF's clients send in the clear, are not covered.
 
-How the cohort is drawn decides what is promised, and the two promises are not to be mixed:
+The sampling of the cohort decides which guarantee holds, and the two guarantees must not be mixed:
 
-- "poisson": each client takes part by a coin of its own. Neighbours differ by ADDING OR REMOVING
-  one client. `sampling.poisson` draws so.
-- "fixed_size": always as many clients, without replacement. Neighbours differ by REPLACING one
-  client by another, which moves the clipped sum by up to twice the clip, so the same noise protects
-  half as well to begin with. `sampling.uniform` draws so.
+- "poisson": each client takes part with the same probability, independently of the others. Neighbouring
+  populations differ by ADDING OR REMOVING one client. `sampling.poisson` draws such cohorts.
+- "fixed_size": each cohort has the same number of clients, drawn without replacement. Neighbouring
+  populations differ by REPLACING one client, which changes the clipped sum by up to twice the clip, so
+  the same noise gives a much larger epsilon. `sampling.uniform` draws such cohorts.
 
-Both by privacy loss distributions (Koskela et al. 2020; Doroshenko et al. 2022): composed
-numerically and rounded up, they give the smallest epsilon that is still an upper bound. Renyi
-accounting (Mironov 2017) is also valid and about a sixth larger for Poisson sampling.
+Both are computed from privacy loss distributions (Koskela et al. 2020; Doroshenko et al. 2022), which
+are composed numerically and rounded up, and so give the smallest valid epsilon. Renyi accounting
+(Mironov 2017) is also valid; for Poisson sampling its epsilon is about a sixth larger.
 """
 
 import math
@@ -26,6 +26,7 @@ import pandas as pd
 from dp_accounting.pld import PLDAccountant
 from dp_accounting.rdp import RdpAccountant
 
+from fedlab.checks import check_choice, check_count, check_number
 from fedlab.dp.fixed_size_sampling import FixedSizeAccountant
 
 Relation = dp_accounting.NeighboringRelation
@@ -33,22 +34,25 @@ NEIGHBOURS = {
     "poisson": Relation.ADD_OR_REMOVE_ONE,
     "fixed_size": Relation.REPLACE_ONE,
 }
-_FINEST = 3e-5  # grid of privacy losses
+_FINEST = 3e-5  # smallest grid of privacy losses
 _TOLERANCE = 1e-4  # of a noise multiplier
 _NOISE_RANGE = (0.05, 10_000.0)  # of the search
 
 
 def default_delta(population: int) -> float:
-    """Returns `population ** -1.1`, well below the 1 / population that promises nothing.
+    """Returns `population ** -1.1`, a delta well below 1 / population.
 
-    (A mechanism that publishes one client's data, chosen at random, has delta = 1 / population.)
+    Delta must be smaller than 1 / population, because a mechanism that publishes the data of one random
+    client has delta = 1 / population.
+
+    Args:
+        population: Number of clients that may be drawn, at least 2.
 
     Raises:
-        ValueError: The population is smaller than two.
+        ValueError: The population is smaller than 2.
+        TypeError: The population is not a whole number.
     """
-    if not population >= 2:
-        raise ValueError(f"population must be at least 2. Found {population}.")
-    return float(population) ** -1.1
+    return float(check_count("population", population, at_least=2)) ** -1.1
 
 
 def epsilon(
@@ -63,23 +67,24 @@ def epsilon(
     """Returns the epsilon of a run.
 
     Args:
-        noise_multiplier: Standard deviation of the noise on a round's sum, in units of the clip; at
-            least 0. What divides the sum afterwards plays no part.
-        num_clients: Clients a round, above 0 and at most the population: expected ("poisson") or
-            exactly ("fixed_size").
-        population: Clients that may be drawn, at least 2.
-        num_rounds: At least 1.
-        delta: In (0, 1). Default: `default_delta(population)`.
-        sampling: "poisson" or "fixed_size": how the cohort is drawn AND who is a neighbour, see the
-            module.
+        noise_multiplier: Standard deviation of the noise on a round's sum divided by the clip, at
+            least 0. A constant by which the noisy sum is divided plays no role.
+        num_clients: Clients per round, above 0 and at most the population: the expected number for
+            "poisson", the exact number for "fixed_size".
+        population: Number of clients that may be drawn, at least 2.
+        num_rounds: Number of rounds, at least 1.
+        delta: Delta of the guarantee, in (0, 1). Default: `default_delta(population)`.
+        sampling: How the cohort is drawn, and so which populations are neighbours: "poisson" or
+            "fixed_size", as in the module's docstring.
 
     Returns:
-        The smallest epsilon that the accountant vouches for; infinity without noise.
+        The smallest epsilon that the accountant guarantees. Without noise it is infinite.
 
     Raises:
-        ValueError: A number is out of range.
+        ValueError: A number is out of range, or `sampling` is unknown.
+        TypeError: An argument is not a number.
     """
-    check_at_least_0("noise_multiplier", noise_multiplier)
+    check_number("noise_multiplier", noise_multiplier, at_least=0)
     delta = default_delta(population) if delta is None else delta
     _check_run(num_clients, population, num_rounds, delta, sampling)
     if noise_multiplier == 0:
@@ -91,20 +96,43 @@ def epsilon(
 
 
 def epsilon_curve(
-    noise_multiplier: float, rounds: Sequence[int], **run: float | int | str | None
+    noise_multiplier: float,
+    rounds: Sequence[int],
+    *,
+    num_clients: float,
+    population: int,
+    delta: float | None = None,
+    sampling: str = "poisson",
 ) -> pd.DataFrame:
-    """Returns how epsilon grows with the rounds.
+    """Returns the epsilon of a run after several numbers of rounds.
 
     Args:
-        noise_multiplier: See `epsilon`.
-        rounds: After which rounds, each at least 1.
-        **run: num_clients, population, delta and sampling, as in `epsilon`.
+        noise_multiplier: Noise of a round, as in `epsilon`.
+        rounds: The numbers of rounds, each at least 1.
+        num_clients: Clients per round, as in `epsilon`.
+        population: Number of clients that may be drawn, at least 2.
+        delta: Delta of the guarantee, in (0, 1). Default: `default_delta(population)`.
+        sampling: "poisson" or "fixed_size", as in `epsilon`.
 
     Returns:
-        Columns `round_num` and `epsilon`.
+        A table with the columns `round_num` and `epsilon`.
+
+    Raises:
+        ValueError: A number is out of range, or `sampling` is unknown.
+        TypeError: An argument is not a number.
     """
-    found = [epsilon(noise_multiplier, num_rounds=one, **run) for one in rounds]
-    return pd.DataFrame({"round_num": list(rounds), "epsilon": found})
+    epsilons = [
+        epsilon(
+            noise_multiplier,
+            num_clients=num_clients,
+            population=population,
+            num_rounds=num_rounds,
+            delta=delta,
+            sampling=sampling,
+        )
+        for num_rounds in rounds
+    ]
+    return pd.DataFrame({"round_num": list(rounds), "epsilon": epsilons})
 
 
 def noise_for_epsilon(
@@ -116,36 +144,50 @@ def noise_for_epsilon(
     delta: float | None = None,
     sampling: str = "poisson",
 ) -> float:
-    """Returns the least noise multiplier, to 1e-4, with which a run stays within an epsilon.
+    """Returns the smallest noise multiplier, up to 1e-4, with which a run has at most an epsilon.
 
     Args:
-        target_epsilon: Above 0.
-        num_clients: As in `epsilon`, and so are the others.
-        population: See there.
-        num_rounds: See there.
-        delta: See there.
-        sampling: See there.
+        target_epsilon: The epsilon that the run may have, above 0.
+        num_clients: Clients per round, as in `epsilon`.
+        population: Number of clients that may be drawn, at least 2.
+        num_rounds: Number of rounds, at least 1.
+        delta: Delta of the guarantee, in (0, 1). Default: `default_delta(population)`.
+        sampling: "poisson" or "fixed_size", as in `epsilon`.
 
     Raises:
-        ValueError: A number is out of range, or no noise in [0.05, 10000] has that epsilon.
+        ValueError: A number is out of range, `sampling` is unknown, or no noise multiplier in
+            [0.05, 10000] gives this epsilon.
+        TypeError: An argument is not a number.
     """
-    if not 0 < target_epsilon < math.inf:
-        raise ValueError(f"target_epsilon must be a number above 0. Found {target_epsilon}.")
+    check_number("target_epsilon", target_epsilon, above=0)
     delta = default_delta(population) if delta is None else delta
-    run = {"num_clients": num_clients, "population": population, "sampling": sampling}
+    _check_run(num_clients, population, num_rounds, delta, sampling)
 
     def excess(noise: float) -> float:
-        return epsilon(noise, num_rounds=num_rounds, delta=delta, **run) - target_epsilon
+        run_epsilon = epsilon(
+            noise,
+            num_clients=num_clients,
+            population=population,
+            num_rounds=num_rounds,
+            delta=delta,
+            sampling=sampling,
+        )
+        return run_epsilon - target_epsilon
+
+    def build_event(noise: float) -> dp_accounting.DpEvent:
+        one_round = _round_event(noise, num_clients, population, sampling)
+        return dp_accounting.SelfComposedDpEvent(one_round, num_rounds)
 
     noise = dp_accounting.calibrate_dp_mechanism(
         lambda: _create_accountant(sampling, target_epsilon),
-        lambda noise: dp_accounting.SelfComposedDpEvent(_round_event(noise, **run), num_rounds),
+        build_event,
         target_epsilon,
         delta,
         dp_accounting.ExplicitBracketInterval(*_bracket(excess, target_epsilon)),
         tol=_TOLERANCE,
     )
-    return noise if excess(noise) <= 0 else noise + _TOLERANCE  # another grid, a hair apart
+    # `epsilon` uses another grid than this search, so the result may be slightly too small.
+    return noise if excess(noise) <= 0 else noise + _TOLERANCE
 
 
 def tree_epsilon(
@@ -153,27 +195,32 @@ def tree_epsilon(
 ) -> float:
     """Returns the epsilon of DP-FTRL with a new tree in every epoch (Kairouz et al. 2021, app. D).
 
-    It holds if every client takes part at most ONCE in an epoch, in whatever order: no coins and no
-    secret sampling, so none of the gain that these bring. Neighbours differ by one client whose
-    updates are all zero ("zero-out"). Under Poisson sampling it does not hold.
+    It holds if every client takes part at most ONCE in an epoch, in any order. Sampling need not be
+    random or secret, and so it does not reduce epsilon either. Neighbouring populations differ by one
+    client whose updates are replaced by zeros ("zero-out"). The result does not hold for Poisson
+    sampling.
 
     Args:
-        noise_multiplier: Standard deviation of the noise of each NODE of the tree, in units of the
-            clip; at least 0.
-        rounds_per_epoch: Leaves of a tree, at least 1.
-        num_epochs: Trees, at least 1.
-        delta: In (0, 1).
+        noise_multiplier: Standard deviation of the noise of each NODE of the tree divided by the clip,
+            at least 0.
+        rounds_per_epoch: Number of leaves of a tree, at least 1.
+        num_epochs: Number of trees, at least 1.
+        delta: Delta of the guarantee, in (0, 1).
+
+    Returns:
+        The epsilon, from Renyi accounting. Without noise it is infinite.
 
     Raises:
         ValueError: A number is out of range.
+        TypeError: An argument is not a number.
     """
-    check_at_least_0("noise_multiplier", noise_multiplier)
-    _check_count("rounds_per_epoch", rounds_per_epoch)
-    _check_count("num_epochs", num_epochs)
-    _check_delta(delta)
+    check_number("noise_multiplier", noise_multiplier, at_least=0)
+    check_count("rounds_per_epoch", rounds_per_epoch)
+    check_count("num_epochs", num_epochs)
+    check_number("delta", delta, above=0, below=1)
     if noise_multiplier == 0:
         return math.inf
-    # By name: with the two exchanged, the event gives another epsilon and says nothing.
+    # The event accepts its arguments in the wrong order and then gives a wrong epsilon: name them.
     tree = dp_accounting.SingleEpochTreeAggregationDpEvent(
         noise_multiplier=noise_multiplier, step_counts=rounds_per_epoch
     )
@@ -181,7 +228,9 @@ def tree_epsilon(
     return float(accountant.compose(tree, num_epochs).get_epsilon(delta))
 
 
-def _round_event(noise_multiplier: float, num_clients: float, population: int, sampling: str):
+def _round_event(
+    noise_multiplier: float, num_clients: float, population: int, sampling: str
+) -> dp_accounting.DpEvent:
     gaussian = dp_accounting.GaussianDpEvent(noise_multiplier)
     if sampling == "poisson":
         return dp_accounting.PoissonSampledDpEvent(num_clients / population, gaussian)
@@ -189,7 +238,7 @@ def _round_event(noise_multiplier: float, num_clients: float, population: int, s
 
 
 def _create_accountant(sampling: str, size: float) -> dp_accounting.PrivacyAccountant:
-    """Returns one whose grid is fine beside an epsilon of about `size`."""
+    """Returns an accountant whose grid is fine compared with an epsilon of about `size`."""
     grid = max(_FINEST, 1e-4 * size)
     if sampling == "poisson":
         return PLDAccountant(NEIGHBOURS[sampling], value_discretization_interval=grid)
@@ -202,21 +251,21 @@ def _rough_epsilon(noise: float, share: float, num_rounds: int, delta: float) ->
 
 
 def _bracket(excess: Callable[[float], float], target: float) -> tuple[float, float]:
-    """Returns a noise that is too low and twice that, which is enough."""
+    """Returns two noise multipliers: one that is too low, and its double, which is enough."""
     high = 1.0
     while excess(high) > 0:
         high *= 2
         if high > _NOISE_RANGE[1]:
             raise ValueError(
-                f"target_epsilon {target} cannot be reached: not even a noise_multiplier of "
-                f"{_NOISE_RANGE[1]:g} does. Take a larger epsilon or delta, or fewer rounds."
+                f"target_epsilon cannot be reached even by a noise_multiplier of "
+                f"{_NOISE_RANGE[1]:g}. Take a larger epsilon or delta, or fewer rounds. Found {target}."
             )
     while excess(high / 2) <= 0:
         high /= 2
         if high < _NOISE_RANGE[0]:
             raise ValueError(
-                f"target_epsilon {target} protects nobody: a noise_multiplier of "
-                f"{_NOISE_RANGE[0]:g} already has it. Take a smaller one."
+                f"target_epsilon is too large to protect anybody: a noise_multiplier of "
+                f"{_NOISE_RANGE[0]:g} reaches it. Take a smaller target_epsilon. Found {target}."
             )
     return high / 2, high
 
@@ -224,31 +273,10 @@ def _bracket(excess: Callable[[float], float], target: float) -> tuple[float, fl
 def _check_run(
     num_clients: float, population: int, num_rounds: int, delta: float, sampling: str
 ) -> None:
-    if sampling not in NEIGHBOURS:
-        raise ValueError(f"sampling must be one of {', '.join(NEIGHBOURS)}. Found {sampling!r}.")
-    _check_count("population", population)
-    _check_count("num_rounds", num_rounds)
-    _check_delta(delta)
-    if not 0 < num_clients <= population:
-        raise ValueError(
-            f"num_clients must be above 0 and at most {population} (the population). "
-            f"Found {num_clients}."
-        )
+    check_choice("sampling", sampling, NEIGHBOURS)
+    check_count("population", population, at_least=2)
+    check_count("num_rounds", num_rounds)
+    check_number("delta", delta, above=0, below=1)
+    check_number("num_clients", num_clients, above=0, at_most=population)
     if sampling == "fixed_size":
-        _check_count("num_clients", num_clients)
-
-
-def check_at_least_0(name: str, value: float) -> None:
-    """Raises ValueError for what is negative, infinite or not a number."""
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{name} must be a number of at least 0. Found {value}.")
-
-
-def _check_count(name: str, value: float) -> None:
-    if not (value >= 1 and value == int(value)):
-        raise ValueError(f"{name} must be a whole number of at least 1. Found {value}.")
-
-
-def _check_delta(delta: float) -> None:
-    if not 0 < delta < 1:
-        raise ValueError(f"delta must be between 0 and 1, both excluded. Found {delta}.")
+        check_count("num_clients", num_clients)

@@ -1,18 +1,20 @@
-"""A measured lower bound on epsilon from one run with canaries (Steinke et al. 2023).
+"""A lower bound on epsilon, measured in a single run with canaries (Steinke et al. 2023).
 
-Made-up clients, the canaries, each take part in the run or not, as a fair coin says. Whoever sees
-the result and guesses the coins too well has shown that epsilon is not small. The accountant's
-epsilon bounds the same number from above; a lower bound above it means that one of them is wrong,
-and one far below it only that this auditor is not the worst that there is.
+Artificial clients, the canaries, each take part in the run or not, decided by a fair coin. Whoever sees
+the result of the run and guesses too many coins correctly has shown that epsilon is not small. The
+accountant's epsilon bounds the same number from above. If the lower bound exceeds it, one of the two is
+wrong; if the lower bound is far below it, this audit is only weaker than the worst possible one.
 
-Valid for add-or-remove differential privacy of whole clients, as Poisson sampling is accounted. The
-canaries' coins must stay out of all else, and scores must not be made with the coins.
+The bound is valid for add-or-remove differential privacy of whole clients, as for Poisson sampling. The
+coins of the canaries must not influence anything else, and the scores must not be computed from them.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 from scipy import optimize, stats
+
+from fedlab.checks import check_count, check_number
 
 _LARGEST_EPSILON = 100.0
 
@@ -25,65 +27,69 @@ def epsilon_lower_bound(
     num_guesses: int | Sequence[int],
     confidence: float = 0.95,
 ) -> float:
-    """Returns an epsilon that the true one is at least, with the stated confidence.
+    """Returns a lower bound on the true epsilon, which holds with the stated confidence.
 
-    The canaries with the highest scores are guessed to have been in, as many with the lowest to
-    have been out; on the rest the auditor says nothing.
+    The audit guesses that the canaries with the highest scores took part, and that as many with the
+    lowest scores did not. It makes no guess about the others.
 
     Args:
-        scores: float (num_canaries,): higher if it looks as if the canary took part.
-        included: bool (num_canaries,): the coins, from `canaries.flip_coins`.
-        delta: Of (epsilon, delta)-DP, in [0, 1).
-        num_guesses: How many canaries to guess, even, chosen BEFORE the scores are seen. For
-            several numbers the best is taken, and each pays its share of the confidence (Bonferroni).
+        scores: float (num_canaries,), higher for canaries that seem to have taken part.
+        included: bool (num_canaries,), the coins, from `canaries.flip_coins`.
+        delta: Delta of the guarantee, in [0, 1).
+        num_guesses: Number of canaries to guess, even, chosen BEFORE the scores are seen. With several
+            numbers the best bound is taken, and the allowed error probability is divided among them
+            (Bonferroni).
         confidence: Probability, over coins and noise, that the bound holds, in (0, 1).
 
     Returns:
-        At least 0, in nats; 0 shows nothing.
+        The bound, at least 0. A bound of 0 shows nothing.
 
     Raises:
         ValueError: The shapes do not fit, a score is NaN, or a number is out of range.
+        TypeError: A number of guesses is not a whole number.
     """
     scores, included = np.asarray(scores, np.float64), np.asarray(included, bool)
     if scores.ndim != 1 or scores.shape != included.shape:
         raise ValueError(
-            "scores and included must be vectors of one length. "
+            "scores and included must be vectors of the same length. "
             f"Found shapes {scores.shape} and {included.shape}."
         )
     if np.isnan(scores).any():
         raise ValueError("scores must be numbers. Found NaN: did the run diverge?")
-    tried = np.atleast_1d(num_guesses).tolist()
-    bad = next((one for one in tried if one % 2 or not 2 <= one <= len(scores)), None)
-    if bad is not None or not tried:
-        raise ValueError(
-            f"num_guesses must be even and between 2 and {len(scores)} (the canaries). Found {bad}."
-        )
+    counts = np.atleast_1d(num_guesses).tolist()
+    odd = [count for count in counts if check_count("num_guesses", count, at_most=len(scores)) % 2]
+    if odd or not counts:
+        raise ValueError(f"num_guesses must be one or more even numbers. Found {num_guesses}.")
     order = included[np.argsort(scores, kind="stable")]
+    each_confidence = 1 - (1 - confidence) / len(counts)
     bounds = []
-    for count in tried:
+    for count in counts:
         num_right = int(order[-(count // 2) :].sum() + (~order[: count // 2]).sum())
-        shared = 1 - (1 - confidence) / len(tried)
-        found = bound_from_guesses(num_right, count, len(scores), delta=delta, confidence=shared)
-        bounds.append(found)
+        bounds.append(
+            bound_from_guesses(
+                num_right, count, len(scores), delta=delta, confidence=each_confidence
+            )
+        )
     return max(bounds)
 
 
 def bound_from_guesses(
     num_right: int, num_guesses: int, num_canaries: int, *, delta: float, confidence: float = 0.95
 ) -> float:
-    """Returns the largest epsilon that so many right guesses rule out (Steinke et al., theorem 5.2).
+    """Returns the largest epsilon that a number of right guesses rules out.
 
-    With all guesses right it is the most that an audit of this size can ever show.
+    It is theorem 5.2 of Steinke et al. With `num_right` equal to `num_guesses` it is the largest bound
+    that an audit with this number of guesses can show.
 
     Args:
-        num_right: Right guesses, at most `num_guesses`.
-        num_guesses: Guesses, at most `num_canaries`.
-        num_canaries: Coins that were flipped, guessed or not.
-        delta: In [0, 1).
-        confidence: In (0, 1).
+        num_right: Number of right guesses, at most `num_guesses`.
+        num_guesses: Number of guesses, at most `num_canaries`.
+        num_canaries: Number of coins that were flipped.
+        delta: Delta of the guarantee, in [0, 1).
+        confidence: Probability that the bound holds, in (0, 1).
 
     Returns:
-        At least 0, at most 100.
+        The epsilon, between 0 and 100.
 
     Raises:
         ValueError: A number is out of range.
@@ -93,10 +99,8 @@ def bound_from_guesses(
             "It must hold that 0 <= num_right <= num_guesses <= num_canaries. "
             f"Found {num_right}, {num_guesses} and {num_canaries}."
         )
-    if not 0 <= delta < 1:
-        raise ValueError(f"delta must lie in [0, 1). Found {delta}.")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie in (0, 1). Found {confidence}.")
+    check_number("delta", delta, at_least=0, below=1)
+    check_number("confidence", confidence, above=0, below=1)
 
     def excess(epsilon: float) -> float:
         chance = _chance(num_right, num_guesses, num_canaries, epsilon, delta)
@@ -107,22 +111,21 @@ def bound_from_guesses(
     if excess(_LARGEST_EPSILON) < 0:
         return _LARGEST_EPSILON
     root = optimize.brentq(excess, 0.0, _LARGEST_EPSILON, xtol=1e-6)
-    return max(0.0, float(root) - 1e-6)  # on the safe side of the root
+    return max(0.0, float(root) - 1e-6)  # slightly below the root, so that the bound is valid
 
 
 def _chance(
     num_right: int, num_guesses: int, num_canaries: int, epsilon: float, delta: float
 ) -> float:
-    """Bounds the probability of so many right guesses under (epsilon, delta)-DP.
+    """Returns an upper bound on the probability of at least `num_right` right guesses under DP.
 
-    For delta = 0 a guess is right at best as often as randomized response is. A delta above 0 may
-    add at most i right guesses with probability 2 * num_canaries * delta / i, for the worst i.
+    For delta = 0 a guess is right at most as often as in randomized response. A delta above 0 adds at
+    most i right guesses with probability 2 * num_canaries * delta / i, for the worst i.
     """
     coin = stats.binom(num_guesses, 1 / (1 + np.exp(-epsilon)))
     chance = coin.sf(num_right - 1)
     if num_right and delta:
-        near = np.cumsum(
-            coin.pmf(np.arange(num_right - 1, -1, -1))
-        )  # num_right - i <= right guesses
+        # Entry i - 1 is the probability of num_right - i to num_right - 1 right guesses.
+        near = np.cumsum(coin.pmf(np.arange(num_right - 1, -1, -1)))
         chance += 2 * num_canaries * delta * np.max(near / np.arange(1, num_right + 1))
     return float(min(chance, 1.0))

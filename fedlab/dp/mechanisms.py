@@ -1,30 +1,29 @@
-"""Aggregators that clip every client's update and add noise to the sum, and plans that account for it.
+"""Aggregators that clip each client's update and add noise to the sum, and plans that account for it.
 
-They are TFF's `DifferentiallyPrivateFactory` over TensorFlow Privacy's queries. Each takes the
-place of the mean in a builder, `build_fed_avg(..., weighted=False, aggregator=...)`: every client
-counts once, for its weight would be a way out of the clip. The sum is divided by the EXPECTED number
-of clients, a constant: the number that came is itself private under Poisson sampling. So a round of
-few clients makes a small step, and a round of nobody adds noise alone.
+The aggregators are TFF's `DifferentiallyPrivateFactory` over TensorFlow Privacy's queries. Each of them
+replaces the mean in a builder, `build_fed_avg(..., weighted=False, aggregator=...)`. All clients have
+the same weight, because a client could exceed the clip with a large weight. The sum is divided by the
+EXPECTED number of clients, a constant, because with Poisson sampling the actual number is itself
+private. So a round with few clients makes a small step, and a round without clients adds only noise.
 
-Where the noise comes from: `fedlab.dp.noise`.
-
-Not protected: the training metrics. TFF's clients send loss, accuracy and number of examples in
-the clear.
+The training metrics are not protected: TFF's clients send loss and accuracy in the clear.
 """
 
 import dataclasses
 import functools
 import secrets
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import tensorflow_federated as tff
 import tensorflow_privacy as tfp
 
+from fedlab.checks import check_count, check_number, check_seed
 from fedlab.data import sampling
 from fedlab.dp import accounting
 from fedlab.dp.noise import NoisySumQuery, TreeFactory
 
-Factory = tff.aggregators.UnweightedAggregationFactory
+Factory: TypeAlias = tff.aggregators.UnweightedAggregationFactory
 
 
 def gaussian_fixed(
@@ -37,16 +36,17 @@ def gaussian_fixed(
     """Clips at a fixed norm and adds Gaussian noise: DP-FedAvg (McMahan et al. 2018, algorithm 1).
 
     Args:
-        noise_multiplier: Standard deviation of the noise on the sum, in units of `clip`, at least 0.
-        clip: Largest L2 norm of a client's update, over all its arrays, above 0.
-        expected_num_clients: What the noised sum is divided by, above 0.
-        insecure_seed: Makes the noise a function of this number and the round: for tests and
-            notebooks. Whoever knows it can take the noise away. Default: the operating system's.
+        noise_multiplier: Standard deviation of the noise on the sum divided by `clip`, at least 0.
+        clip: Largest L2 norm of a client's update, over all its arrays together, above 0.
+        expected_num_clients: The constant by which the noisy sum is divided, above 0.
+        insecure_seed: Makes the noise a function of this number and the round, so that everybody who
+            knows the number can remove the noise: for tests and notebooks. Default: random bits from
+            the operating system.
 
     Raises:
         ValueError: A number is out of range.
     """
-    _check(noise_multiplier, clip, expected_num_clients, insecure_seed)
+    _check(noise_multiplier, insecure_seed, clip=clip, expected_num_clients=expected_num_clients)
     query = NoisySumQuery(
         tfp.GaussianSumQuery(l2_norm_clip=float(clip), stddev=0.0),
         lambda state, num_leaves: [noise_multiplier * state.l2_norm_clip] * num_leaves,
@@ -67,31 +67,35 @@ def gaussian_adaptive(
 ) -> Factory:
     """Clips at a norm that follows a quantile of the updates' norms (Andrew et al. 2021).
 
-    The count of those below the clip is noised too (standard deviation: a twentieth of the expected
-    clients, as in the paper), and the updates' noise is raised so that both together cost what one
-    Gaussian with `noise_multiplier` costs (theorem 1): account for that.
+    The number of updates below the clip gets noise too, with a standard deviation of a twentieth of the
+    expected clients, as in the paper. The noise of the updates is increased, so that both together cost
+    as much privacy as one Gaussian mechanism with `noise_multiplier` (theorem 1). Account for that one.
 
     Args:
-        noise_multiplier: Of both together, at least 0.
-        initial_clip: Of the first round, above 0. By a factor of at most `exp(learning_rate / 2)` a
-            round it finds its way from there (quantile 0.5).
-        expected_num_clients: See `gaussian_fixed`.
-        quantile: Share of the updates to leave whole, in [0, 1].
-        learning_rate: How fast the clip moves, at least 0.
-        insecure_seed: See `gaussian_fixed`.
+        noise_multiplier: Noise multiplier of both together, at least 0.
+        initial_clip: Clip of the first round, above 0. With the default quantile, the clip changes by a
+            factor of at most `exp(learning_rate / 2)` per round.
+        expected_num_clients: The constant by which the noisy sum is divided, above 0.
+        quantile: Share of the updates that should not be clipped, in [0, 1].
+        learning_rate: Step size of the logarithm of the clip, at least 0.
+        insecure_seed: Seed of the noise for tests and notebooks, as in `gaussian_fixed`.
 
     Raises:
-        ValueError: A number is out of range, or the cohort is too small for the noise: its count
-            would need all of it.
+        ValueError: A number is out of range, or the cohort is so small that the noise of the count alone
+            would exceed the noise multiplier.
     """
-    _check(noise_multiplier, initial_clip, expected_num_clients, insecure_seed)
-    accounting.check_at_least_0("learning_rate", learning_rate)
-    if not 0 <= quantile <= 1:
-        raise ValueError(f"quantile must lie in [0, 1]. Found {quantile}.")
+    _check(
+        noise_multiplier,
+        insecure_seed,
+        initial_clip=initial_clip,
+        expected_num_clients=expected_num_clients,
+    )
+    check_number("learning_rate", learning_rate, at_least=0)
+    check_number("quantile", quantile, at_least=0, at_most=1)
     count_stddev = expected_num_clients / 20 if noise_multiplier else 0.0
     update_noise = _split_noise(noise_multiplier, count_stddev)
 
-    def stddevs_fn(state, num_leaves: int):  # the last leaf is the count
+    def stddevs_fn(state: Any, num_leaves: int) -> list[Any]:  # the last leaf is the count
         return [update_noise * state.sum_state.l2_norm_clip] * (num_leaves - 1) + [count_stddev]
 
     inner = tfp.QuantileAdaptiveClipSumQuery(
@@ -116,40 +120,47 @@ def tree_aggregation(
 ) -> Factory:
     """Adds the noise of a binary tree over the rounds: DP-FTRL (Kairouz et al. 2021).
 
-    The sum of all rounds so far, which is what SGD at the server makes of them, carries the noise of
-    a few nodes of the tree and not one noise per round. A new tree begins with every epoch. It wants
-    plain SGD (or momentum) at the server, and clients that take part at most once in an epoch:
-    `sampling.once_per_epoch`; `accounting.tree_epsilon` says what that gives. The state holds the
-    noise of the open nodes and must be kept as secret as the updates.
+    SGD at the server applies the sum of the updates of all rounds so far. Here this sum has the noise of
+    a few nodes of a binary tree, instead of the noise of every round. A new tree begins with each epoch.
+    The method needs plain SGD (or momentum) at the server, and clients that take part at most once in an
+    epoch: draw cohorts with `sampling.once_per_epoch` and account with `accounting.tree_epsilon`. The
+    server state contains the noise of the open nodes and must be kept as secret as the updates.
 
     Args:
-        noise_multiplier: Standard deviation of the noise of a node, in units of `clip`, at least 0.
-        clip: See `gaussian_fixed`.
-        num_clients: Of every round; what the sum is divided by.
-        rounds_per_epoch: After how many rounds a new tree begins, at least 1.
-        insecure_seed: See `gaussian_fixed`.
+        noise_multiplier: Standard deviation of the noise of a node divided by `clip`, at least 0.
+        clip: Largest L2 norm of a client's update, over all its arrays together, above 0.
+        num_clients: Clients per round, the constant by which the noisy sum is divided, above 0.
+        rounds_per_epoch: Number of rounds after which a new tree begins, at least 1.
+        insecure_seed: Seed of the noise for tests and notebooks, as in `gaussian_fixed`.
 
     Raises:
         ValueError: A number is out of range.
     """
-    _check(noise_multiplier, clip, num_clients, insecure_seed)
-    if not rounds_per_epoch >= 1:
-        raise ValueError(f"rounds_per_epoch must be at least 1. Found {rounds_per_epoch}.")
+    _check(noise_multiplier, insecure_seed, clip=clip, num_clients=num_clients)
+    check_count("rounds_per_epoch", rounds_per_epoch)
     return TreeFactory(noise_multiplier * clip, clip, num_clients, rounds_per_epoch, insecure_seed)
 
 
 @dataclasses.dataclass(frozen=True)
 class PrivacyPlan:
-    """What a private run will do, once: what is sampled, noised and accounted cannot disagree.
+    """The parameters of a private run in one place, so that sampling, noise and accounting agree.
+
+    Example:
+        plan = PrivacyPlan(640, 64, num_rounds=100, noise_multiplier=1.0, clip=0.5)
+        process = build_fed_avg(model, weighted=False, aggregator=plan.build_aggregator())
+        cohort_fn = build_cohort_fn(train, plan.sample_fn(train.client_ids), Preprocessing())
 
     Attributes:
-        population: Clients that may be drawn, at least 2.
-        expected_num_clients: Mean size of the cohorts, drawn by Poisson sampling.
-        num_rounds: Of the whole run, at least 1.
-        noise_multiplier: See `gaussian_fixed`.
-        clip: Largest L2 norm of an update; with a `quantile`, of the first round's.
-        quantile: Lets the clip follow it, see `gaussian_adaptive`. Default: the clip is fixed.
-        delta: Default: `accounting.default_delta(population)`.
+        population: Number of clients that may be drawn, at least 2.
+        expected_num_clients: Expected size of the cohorts, which are drawn by Poisson sampling.
+        num_rounds: Number of rounds of the whole run, at least 1.
+        noise_multiplier: Standard deviation of the noise on the sum divided by the clip, at least 0.
+        clip: Largest L2 norm of a client's update, above 0; with a `quantile`, that of the first round.
+        quantile: Share of updates that an adaptive clip leaves whole. Default: a fixed clip.
+        delta: Delta of the guarantee, in (0, 1). Default: `accounting.default_delta(population)`.
+
+    Raises:
+        ValueError: A number is out of range.
     """
 
     population: int
@@ -160,10 +171,11 @@ class PrivacyPlan:
     quantile: float | None = None
     delta: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.delta is None:
             object.__setattr__(self, "delta", accounting.default_delta(self.population))
-        _ = self.epsilon, self.build_aggregator()  # they fail here, not in round 1
+        # Both check the parameters, so that a bad plan fails here and not in round 1.
+        _ = self.epsilon, self.build_aggregator()
 
     @classmethod
     def for_epsilon(
@@ -177,7 +189,20 @@ class PrivacyPlan:
         quantile: float | None = None,
         delta: float | None = None,
     ) -> "PrivacyPlan":
-        """Returns the plan with the least noise for an epsilon. See `accounting.noise_for_epsilon`."""
+        """Returns the plan with the least noise for an epsilon.
+
+        Args:
+            target_epsilon: The epsilon that the whole run may have, above 0.
+            population: Number of clients that may be drawn, at least 2.
+            expected_num_clients: Expected size of the cohorts.
+            num_rounds: Number of rounds of the whole run, at least 1.
+            clip: Largest L2 norm of a client's update, above 0.
+            quantile: Share of updates that an adaptive clip leaves whole. Default: a fixed clip.
+            delta: Delta of the guarantee, in (0, 1). Default: `accounting.default_delta(population)`.
+
+        Raises:
+            ValueError: A number is out of range, or no noise gives this epsilon.
+        """
         noise_multiplier = accounting.noise_for_epsilon(
             target_epsilon,
             num_clients=expected_num_clients,
@@ -191,11 +216,11 @@ class PrivacyPlan:
 
     @functools.cached_property
     def epsilon(self) -> float:
-        """Of the whole run, at `delta`, for adding or removing one client."""
+        """The epsilon of the whole run at `delta`, for adding or removing one client."""
         return self.epsilon_after(self.num_rounds)
 
     def epsilon_after(self, num_rounds: int) -> float:
-        """Returns the epsilon of the first rounds."""
+        """Returns the epsilon of the first `num_rounds` rounds."""
         return accounting.epsilon(
             self.noise_multiplier,
             num_clients=self.expected_num_clients,
@@ -207,19 +232,19 @@ class PrivacyPlan:
     def sample_fn(
         self, client_ids: Sequence[str], *, insecure_seed: int | None = None
     ) -> sampling.SampleFn:
-        """Returns the function that draws the cohorts; it names nobody beyond the last round.
+        """Returns the function from a round number of the plan to the ids of its cohort.
 
         Args:
             client_ids: The population.
-            insecure_seed: Makes the cohorts repeatable, also for a run that is resumed elsewhere.
-                The accounting counts on nobody knowing them. Default: the operating system's.
+            insecure_seed: Makes the cohorts repeatable, although the accounting assumes that nobody
+                knows them. Default: random bits from the operating system.
 
         Raises:
-            ValueError: It is another population, or a round that is not accounted for.
+            ValueError: `client_ids` is not as many as the population, or the round is not in the plan.
         """
         if len(client_ids) != self.population:
             raise ValueError(
-                f"client_ids must be the {self.population} that the plan accounts for. "
+                f"client_ids must be the {self.population} clients that the plan accounts for. "
                 f"Found {len(client_ids)}."
             )
         seed = secrets.randbits(128) if insecure_seed is None else insecure_seed
@@ -236,11 +261,17 @@ class PrivacyPlan:
         return sample_fn
 
     def build_aggregator(self, *, insecure_seed: int | None = None) -> Factory:
-        """Returns what clips, sums and adds the noise. For `insecure_seed` see `gaussian_fixed`."""
-        arguments = self.noise_multiplier, self.clip, self.expected_num_clients
+        """Returns the aggregator that clips the updates, sums them and adds the noise.
+
+        Args:
+            insecure_seed: Seed of the noise for tests and notebooks, as in `gaussian_fixed`.
+        """
+        noise, clip, num_clients = self.noise_multiplier, self.clip, self.expected_num_clients
         if self.quantile is None:
-            return gaussian_fixed(*arguments, insecure_seed=insecure_seed)
-        return gaussian_adaptive(*arguments, quantile=self.quantile, insecure_seed=insecure_seed)
+            return gaussian_fixed(noise, clip, num_clients, insecure_seed=insecure_seed)
+        return gaussian_adaptive(
+            noise, clip, num_clients, quantile=self.quantile, insecure_seed=insecure_seed
+        )
 
 
 def _build_mean(query: tfp.SumAggregationDPQuery, expected_num_clients: float) -> Factory:
@@ -249,24 +280,21 @@ def _build_mean(query: tfp.SumAggregationDPQuery, expected_num_clients: float) -
 
 
 def _split_noise(noise_multiplier: float, count_stddev: float) -> float:
-    """Returns the updates' share of the noise, where the count, of sensitivity 1/2, has the rest."""
+    """Returns the noise multiplier of the updates; the count, of sensitivity 1/2, gets the rest."""
     if noise_multiplier == 0:
         return 0.0
     if noise_multiplier >= 2 * count_stddev:
         raise ValueError(
-            "expected_num_clients must be above 10 times the noise_multiplier, or the count of the "
-            f"clipped takes all of the noise. Found a noise_multiplier of {noise_multiplier} and "
+            "expected_num_clients must be above 10 times the noise_multiplier, or the noise of the "
+            f"count alone exceeds the noise_multiplier. Found a noise_multiplier of {noise_multiplier} and "
             f"{20 * count_stddev:g} clients."
         )
     return (noise_multiplier**-2 - (2 * count_stddev) ** -2) ** -0.5
 
 
-def _check(
-    noise_multiplier: float, clip: float, num_clients: float, insecure_seed: int | None
-) -> None:
-    accounting.check_at_least_0("noise_multiplier", noise_multiplier)
-    for name, value in (("clip", clip), ("expected_num_clients", num_clients)):
-        if not 0 < value < float("inf"):
-            raise ValueError(f"{name} must be a number above 0. Found {value}.")
+def _check(noise_multiplier: float, insecure_seed: int | None, **positive: float) -> None:
+    check_number("noise_multiplier", noise_multiplier, at_least=0)
+    for name, value in positive.items():
+        check_number(name, value, above=0)
     if insecure_seed is not None:
-        sampling.check_seed(insecure_seed)
+        check_seed(insecure_seed, "insecure_seed")

@@ -1,11 +1,11 @@
 """Gaussian noise at the server, fresh in every round, around TensorFlow Privacy's queries.
 
-TensorFlow Privacy draws its own from TensorFlow's stream, of which a process has one, begun with 32
-bits of the operating system's: few enough to try them all; its tree begins with the time of day.
-Here each round has a seed of its own from `/dev/urandom`, of 126 bits, which is nowhere kept: nobody
-who reads the state, or a checkpoint, can take the noise away again. What makes numbers of the seed
-(Philox) is no cipher, and the numbers are floats, with gaps that can tell (Mironov 2012): good for
-a course, not for a deployment.
+TensorFlow Privacy's own noise comes from TensorFlow's global generator, which each process starts with
+only 32 random bits, so few that all starts can be tried. The seed of its tree is the time of day. Here
+each round gets a new seed of 126 bits from the operating system, which is stored nowhere: whoever reads
+the state or a checkpoint cannot remove the noise. The generator that expands the seed (Philox) is not
+cryptographic, and noise in floating point has gaps that can reveal what was added to it (Mironov 2012).
+So this is good enough for a course and not for a deployment.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -17,36 +17,35 @@ import tensorflow_federated as tff
 import tensorflow_privacy as tfp
 
 from fedlab import _tensorflow as _tensorflow
+from fedlab.dp.entropy import draw_os_seed
 
-# State of the query inside, number of leaves -> standard deviation of the noise of each.
+# (state of the wrapped query, number of leaves) -> standard deviation of the noise of each leaf.
 StddevsFn = Callable[[Any, int], Sequence[float]]
-_SOURCE = "/dev/urandom"
-_NUM_BYTES = 4096  # what is read of it at a time
-_NUM_LINES = 8  # of random bytes, 256 each on average
 
 
 def draw_seed(insecure_seed: int | None, counter: tf.Tensor) -> tf.Tensor:
-    """Returns the seed of one draw, inside a TensorFlow graph.
+    """Returns the seed of one draw of noise, inside a TensorFlow graph.
 
     Args:
-        insecure_seed: Makes it a function of this number and the counter. Default: new bits of the
-            operating system's generator whenever the graph runs, in every runtime of TFF.
-        counter: int64 (), how many draws there were before.
+        insecure_seed: Makes the result a function of this number and the counter. Default: new bits
+            from the operating system each time the graph runs, in every runtime of TFF.
+        counter: int64 (), the number of earlier draws.
 
     Returns:
         int64 (2,), for TensorFlow's stateless generators.
     """
-    if insecure_seed is not None:
-        return tf.stack([tf.constant(insecure_seed, tf.int64), counter])
-    # TensorFlow has no operation for it; but a generator that is a file can be read as one.
-    lines = tf.data.TextLineDataset(_SOURCE, buffer_size=_NUM_BYTES).take(_NUM_LINES)
-    drawn = tf.strings.reduce_join(lines.batch(_NUM_LINES).get_single_element())
-    halves = [tf.strings.to_hash_bucket_strong(drawn, 2**63 - 1, key=[half, 0]) for half in (0, 1)]
-    return tf.stack(halves)
+    if insecure_seed is None:
+        return draw_os_seed()
+    return tf.stack([tf.constant(insecure_seed, tf.int64), counter])
 
 
 def draw_noise(seed: tf.Tensor, shapes: Sequence[Any]) -> list[tf.Tensor]:
-    """Returns standard Gaussian noise, float32, of each of the shapes."""
+    """Returns independent standard Gaussian noise, one float32 tensor for each shape.
+
+    Args:
+        seed: int64 (2,), from `draw_seed`.
+        shapes: The shapes.
+    """
     seeds = tf.random.experimental.stateless_split(seed, len(shapes))
     return [
         tf.random.stateless_normal(shape, seeds[leaf], alg="philox")
@@ -55,17 +54,23 @@ def draw_noise(seed: tf.Tensor, shapes: Sequence[Any]) -> list[tf.Tensor]:
 
 
 class NoisySumQuery(tfp.SumAggregationDPQuery):
-    """Puts the noise onto the sum of the clipped updates, and hands it to a query that adds none.
+    """Adds noise to the sum of the clipped updates, and passes it to a query that adds none.
 
     Args:
-        query: Clips and sums. Its own noise must be zero.
-        stddevs_fn: How much noise each leaf of the sum gets, from the state that it was clipped with.
-        noise_multiplier: What all of this noise amounts to; TFF keeps it in the state.
-        insecure_seed: See `draw_seed`.
+        query: Clips and sums the updates. Its own noise must be zero.
+        stddevs_fn: Standard deviation of the noise of each leaf of the sum, as a function of the state
+            with which the sum was clipped and of the number of leaves.
+        noise_multiplier: Noise multiplier of all this noise together, for TFF's record of the run.
+        insecure_seed: Seed of the noise, as in `draw_seed`.
     """
 
     class State(NamedTuple):
-        """The query's own, and how many rounds there were."""
+        """The state of the query.
+
+        Attributes:
+            query_state: The state of the wrapped query.
+            num_rounds: int64 (), the number of rounds so far.
+        """
 
         query_state: Any
         num_rounds: tf.Tensor
@@ -82,24 +87,24 @@ class NoisySumQuery(tfp.SumAggregationDPQuery):
         self._noise_multiplier = noise_multiplier
         self._insecure_seed = insecure_seed
 
-    def initial_global_state(self):
+    def initial_global_state(self) -> State:
         """Returns the state before the first round."""
         return self.State(self._query.initial_global_state(), tf.constant(0, tf.int64))
 
-    def derive_sample_params(self, global_state):
-        """Returns what the clients are told: the clip."""
+    def derive_sample_params(self, global_state: State) -> Any:
+        """Returns the parameters that the clients receive: the clip."""
         return self._query.derive_sample_params(global_state.query_state)
 
-    def initial_sample_state(self, template):
-        """Returns the sum of nobody."""
+    def initial_sample_state(self, template: Any) -> Any:
+        """Returns the sum before the first client: zeros with the template's structure."""
         return self._query.initial_sample_state(template)
 
-    def preprocess_record(self, params, record):
-        """Returns what a client sends: its update, clipped."""
+    def preprocess_record(self, params: Any, record: Any) -> Any:
+        """Returns the update that a client sends: `record`, clipped."""
         return self._query.preprocess_record(params, record)
 
-    def get_noised_result(self, sample_state, global_state):
-        """Returns the sum with the noise, the next state, and the event to account for."""
+    def get_noised_result(self, sample_state: Any, global_state: State) -> tuple[Any, State, Any]:
+        """Returns the noisy sum, the next state, and the event for the privacy accountant."""
         seed = draw_seed(self._insecure_seed, global_state.num_rounds)
         leaves = tf.nest.flatten(sample_state)
         stddevs = self._stddevs_fn(global_state.query_state, len(leaves))
@@ -113,20 +118,22 @@ class NoisySumQuery(tfp.SumAggregationDPQuery):
         event = dp_accounting.GaussianDpEvent(tf.constant(self._noise_multiplier, tf.float32))
         return result, self.State(state, global_state.num_rounds + 1), event
 
-    def derive_metrics(self, global_state):
-        """Returns what the server tells of a round: an adaptive query's clip."""
+    def derive_metrics(self, global_state: State) -> Any:
+        """Returns the server's metrics of a round: the clip, if it is adaptive."""
         return self._query.derive_metrics(global_state.query_state)
 
 
 class TreeFactory(tff.aggregators.UnweightedAggregationFactory):
-    """Clips, sums, adds a tree's noise, divides. See `mechanisms.tree_aggregation`.
+    """Clips and sums updates, adds the noise of a binary tree, and divides by a constant.
+
+    `fedlab.dp.mechanisms.tree_aggregation` explains the method and checks the parameters.
 
     Args:
-        stddev: Of the noise of a node of the tree.
+        stddev: Standard deviation of the noise of one node of the tree.
         clip: Largest L2 norm of an update.
-        num_clients: What the noisy sum is divided by.
-        rounds_per_epoch: After how many rounds a new tree begins.
-        insecure_seed: See `draw_seed`.
+        num_clients: The constant by which the noisy sum is divided.
+        rounds_per_epoch: Number of rounds after which a new tree begins.
+        insecure_seed: Seed of the noise, as in `draw_seed`.
     """
 
     def __init__(
@@ -144,7 +151,7 @@ class TreeFactory(tff.aggregators.UnweightedAggregationFactory):
         self._insecure_seed = insecure_seed
 
     def create(self, value_type: tff.Type) -> tff.templates.AggregationProcess:
-        """Returns the aggregation of updates of a type."""
+        """Returns the aggregation process for updates of `value_type`."""
         specs = tff.types.type_to_tf_tensor_specs(value_type)
         tree = tfp.TreeResidualSumQuery(
             record_specs=specs,
@@ -160,17 +167,17 @@ class TreeFactory(tff.aggregators.UnweightedAggregationFactory):
 
 
 class _NodeNoise(tfp.tree_aggregation.ValueGenerator):
-    """The noise of one node after the other; the state counts them."""
+    """Draws the noise of one node after the other. The state counts the nodes."""
 
     def __init__(self, specs: Collection[tf.TensorSpec], stddev: float, insecure_seed: int | None):
         self._specs = specs
         self._stddev = stddev
         self._insecure_seed = insecure_seed
 
-    def initialize(self):
+    def initialize(self) -> tf.Tensor:
         return tf.constant(0, tf.int64)
 
-    def next(self, state):
+    def next(self, state: tf.Tensor) -> tuple[Any, tf.Tensor]:
         shapes = [spec.shape for spec in tf.nest.flatten(self._specs)]
         noise = draw_noise(draw_seed(self._insecure_seed, state), shapes)
         scaled = [self._stddev * unit for unit in noise]

@@ -192,8 +192,7 @@ def test_more_restarts_only_find_what_matches_better(digits):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"learning_rate": 0}, "learning_rate must be above 0. Found 0."),
-        ({"learning_rate": float("nan")}, "learning_rate must be above 0. Found nan."),
+        ({"learning_rate": float("nan")}, "learning_rate .* Found nan."),
         ({"num_steps": 0}, "num_steps must be at least 1. Found 0."),
         ({"batch_size": 0}, "batch_size must be at least 1. Found 0."),
     ],
@@ -205,48 +204,41 @@ def test_training_that_is_none_is_refused(digits, options, message):
         search(send(digits[0], digits[1]), digits[1], **options)
 
 
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        ({"num_iterations": 0}, "num_iterations must be at least 1. Found 0."),
-        ({"num_restarts": 0}, "num_restarts must be at least 1. Found 0."),
-        ({"tv_weight": -1.0}, "tv_weight must be at least 0. Found -1.0."),
-        ({"seed": -1}, "seed must be at least 0. Found -1."),
-    ],
-)
-def test_a_search_that_is_none_is_refused(digits, options, message):
-    with pytest.raises(ValueError, match=message):
-        search(send(digits[0], digits[1]), digits[1], **options)
+def zero(delta):
+    return [array * 0 for array in delta]
+
+
+def not_finite(delta):
+    return [array * np.nan for array in delta]
 
 
 @pytest.mark.parametrize(
-    "change, message",
+    "change, options, message",
     [
-        (lambda delta: [one * 0 for one in delta], "The update is zero"),
-        (lambda delta: [one * np.nan for one in delta], "The update is not finite"),
-        (lambda delta: delta[:1], "another model's"),
+        (list, {"num_iterations": 0}, "num_iterations must be at least 1. Found 0."),
+        (list, {"tv_weight": -1.0}, "tv_weight .* Found -1.0."),
+        (list, {"seed": -1}, "seed must be at least 0. Found -1."),
+        (list, {"labels": []}, "labels must be a vector of at least one label."),
+        (zero, {}, "delta must not be zero"),
+        (not_finite, {}, "delta must be finite"),
+        (lambda delta: delta[:1], {}, "delta must have the shapes of the model's weights"),
     ],
 )
-def test_an_update_that_holds_nothing_is_refused(digits, change, message):
+def test_a_search_that_is_none_is_refused(digits, change, options, message):
+    labels = options.get("labels", digits[1])
+    options = {name: value for name, value in options.items() if name != "labels"}
     with pytest.raises(ValueError, match=message):
-        search(change(send(digits[0], digits[1])), digits[1])
+        search(change(send(digits[0], digits[1])), labels, **options)
 
 
-def test_images_and_labels_must_fit(digits):
-    with pytest.raises(ValueError, match=r"images must be \(n, 28, 28\), one label each."):
+def test_arrays_of_another_form_are_refused(digits):
+    with pytest.raises(ValueError, match=r"images must have shape \(n, 28, 28\), with one label"):
         send(digits[0], digits[1][:2])
-    with pytest.raises(ValueError, match=r"labels must be a vector of at least one label."):
-        search(send(digits[0], digits[1]), [])
-
-
-def test_gradients_of_another_form_are_refused():
     with pytest.raises(ValueError, match="bias_gradient must be a vector"):
         inversion.infer_labels(np.ones((2, 2)), 1)
-    with pytest.raises(ValueError, match="num_images must be at least 1. Found 0."):
-        inversion.infer_labels(np.ones(10), 0)
     with pytest.raises(ValueError, match="mean_probabilities must have one number per label"):
         inversion.infer_labels(np.ones(10), 1, mean_probabilities=np.ones(3))
     with pytest.raises(ValueError, match=r"of one dense layer.*\(3, 2\) and \(3,\)"):
         inversion.dense_inputs(np.ones((3, 2)), np.ones(3))
-    with pytest.raises(ValueError, match="nothing to divide by"):
+    with pytest.raises(ValueError, match="must have a nonzero entry"):
         inversion.dense_inputs(np.ones((3, 2)), np.zeros(2))

@@ -74,7 +74,7 @@ def test_a_rate_finer_than_the_data_is_refused():
     result = membership.evaluate_attack(*draw(10, 999), num_resamples=1)
     with pytest.raises(ValueError, match="at least 1000 non-members. Found 999"):
         result.tpr_at(0.001)
-    with pytest.raises(ValueError, match=r"fpr must lie in \(0, 1\]. Found 0."):
+    with pytest.raises(ValueError, match=r"fpr .* \(0, 1\]. Found 0."):
         result.tpr_at(0)
     exact = membership.evaluate_attack(*draw(10, 1000), num_resamples=1)
     assert 0 <= exact.tpr_at(0.001) <= 1
@@ -103,11 +103,6 @@ def test_likelihood_ratio_by_hand():
     assert membership.lira_scores([1.5], shadow, is_in)[0] == pytest.approx(0.0)
 
 
-def test_offline_ratio_by_hand():
-    found = membership.lira_offline_scores([0.0], np.array([[-1.0], [1.0]]))
-    assert found[0] == pytest.approx(np.log(2))  # half of such models are at least so confident
-
-
 def simulate(num_models=8, num_examples=2000, seed=0):
     """Examples differ far more in difficulty than membership changes; half are members."""
     rng = np.random.default_rng(seed)
@@ -125,11 +120,10 @@ def test_shadow_models_know_how_hard_an_example_is():
         for scores in (
             target,  # without shadow models
             membership.lira_scores(target, shadow, is_in),
-            membership.lira_offline_scores(target, shadow - 2.0 * is_in),
         )
     ]
     assert aucs[0] < 0.65
-    assert aucs[1] > 0.85 and aucs[2] > 0.85  # at best Phi(2 / sqrt 2) = 0.92
+    assert aucs[1] > 0.85  # at best Phi(2 / sqrt 2) = 0.92
 
 
 def test_nothing_is_found_where_training_left_no_trace():
@@ -172,14 +166,12 @@ def test_every_client_is_in_half_of_the_shadow_models():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"scores": np.zeros(3)}, r"one length. Found shapes \(3,\) and \(4,\)"),
+        ({"scores": np.zeros(3)}, r"same length. Found shapes \(3,\) and \(4,\)"),
         ({"scores": np.array([0, np.nan, 0, 0])}, "Found NaN"),
         ({"is_member": np.ones(4)}, "Found 4 members among 4"),
         ({"is_member": np.zeros(4)}, "Found 0 members among 4"),
         ({"client_ids": ["a"]}, "one entry per score. Found 1 for 4"),
-        ({"confidence": 1.0}, r"confidence must lie in \(0, 1\). Found 1.0."),
-        ({"num_resamples": 0}, "num_resamples must be at least 1. Found 0."),
-        ({"seed": -1}, "seed must be at least 0. Found -1."),
+        ({"confidence": 1.0}, "confidence .* Found 1.0."),
     ],
 )
 def test_scores_that_cannot_be_judged_are_refused(options, message):
@@ -194,19 +186,27 @@ def test_what_is_no_loss_is_refused(loss):
         membership.logit_confidences([1.0, loss])
 
 
-def test_shadow_models_that_say_nothing_are_refused():
-    shadow = np.zeros((2, 3))
-    with pytest.raises(ValueError, match="one that did not"):
-        membership.lira_scores(np.zeros(3), shadow, np.ones((2, 3)))
-    with pytest.raises(ValueError, match=r"Found \(4,\), \(2, 3\) and \(2, 3\)"):
-        membership.lira_scores(np.zeros(4), shadow, shadow)
-    with pytest.raises(ValueError, match="at least 2 shadow models. Found 1."):
-        membership.lira_offline_scores(np.zeros(3), shadow[:1])
-    with pytest.raises(ValueError, match="must be finite"):
-        membership.lira_offline_scores(np.full(3, np.inf), shadow)
-    with pytest.raises(ValueError, match="num_models must be at least 2. Found 1."):
-        membership.train_shadow_models(lambda members, seed: [0.0], ["a", "b"], 1)
-    with pytest.raises(ValueError, match="1 clients are too few for 4 shadow models."):
-        membership.train_shadow_models(lambda members, seed: [0.0], ["a"], 4)
-    with pytest.raises(ValueError, match="one entry per example. Found 1 for 2 examples."):
-        membership.mean_per_client([0.0, 1.0], ["a"])
+def train_fn(members, seed):
+    return [0.0]
+
+
+ZEROS, SHADOW = np.zeros(3), np.zeros((2, 3))
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: membership.lira_scores(ZEROS, SHADOW, np.ones((2, 3))), "a model that did not"),
+        (
+            lambda: membership.lira_scores(np.zeros(4), SHADOW, SHADOW),
+            r"Found \(4,\), \(2, 3\) and \(2, 3\)",
+        ),
+        (lambda: membership.lira_scores(ZEROS + np.inf, SHADOW, SHADOW), "must be finite"),
+        (lambda: membership.train_shadow_models(train_fn, ["a", "b"], 1), "num_models .* Found 1."),
+        (lambda: membership.train_shadow_models(train_fn, ["a"], 4), "1 clients are too few for 4"),
+        (lambda: membership.mean_per_client([0.0, 1.0], ["a"]), "Found 1 for 2 examples."),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -101,7 +101,10 @@ def test_a_factor_of_1_changes_nothing():
         (lambda: poisoning.flip_labels({3: 10}), "between 0 and 9. Found 10."),
         (lambda: poisoning.flip_labels({-1: 0}), "between 0 and 9. Found -1."),
         (lambda: poisoning.repeat_examples(0), "times must be at least 1. Found 0."),
-        (lambda: poisoning.scale_images(dict, [], np.inf), "factor must be finite. Found inf."),
+        (
+            lambda: poisoning.scale_images(dict, [], np.inf),
+            "factor must be a finite number. Found inf.",
+        ),
     ],
 )
 def test_a_poison_that_is_none_is_refused(call, message):

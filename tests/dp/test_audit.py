@@ -105,25 +105,16 @@ def test_several_numbers_of_guesses_pay_for_the_choice():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"scores": np.zeros(3)}, r"one length. Found shapes \(3,\) and \(4,\)"),
+        ({"scores": np.zeros(3)}, r"same length. Found shapes \(3,\) and \(4,\)"),
         ({"scores": np.array([0, np.nan, 0, 0])}, "Found NaN"),
-        ({"num_guesses": 3}, "even and between 2 and 4 .* Found 3."),
-        ({"num_guesses": [2, 6]}, "even and between 2 and 4 .* Found 6."),
-        ({"num_guesses": 0}, "Found 0."),
-        ({"num_guesses": []}, "even and between 2 and 4"),
-        ({"delta": 1.0}, r"delta must lie in \[0, 1\). Found 1.0."),
-        ({"delta": -0.1}, r"delta must lie in \[0, 1\). Found -0.1."),
-        ({"confidence": 0.0}, r"confidence must lie in \(0, 1\). Found 0.0."),
-        ({"confidence": 1.5}, r"confidence must lie in \(0, 1\). Found 1.5."),
+        ({"num_guesses": 3}, "even numbers. Found 3."),
+        ({"num_guesses": [2, 6]}, "num_guesses must be at most 4. Found 6."),
+        ({"num_guesses": []}, r"even numbers. Found \[\]."),
+        ({"delta": 1.0}, r"delta must be a number in \[0, 1\). Found 1.0."),
+        ({"confidence": 0.0}, r"confidence must be a number in \(0, 1\). Found 0.0."),
     ],
 )
 def test_an_audit_that_is_none_is_refused(options, message):
     given = {"delta": 0.0, "num_guesses": 2, "scores": np.zeros(4)} | options
     with pytest.raises(ValueError, match=message):
         audit.epsilon_lower_bound(included=np.arange(4) < 2, **given)
-
-
-@pytest.mark.parametrize("counts", [(5, 4, 10), (-1, 4, 10), (2, 20, 10)])
-def test_counts_that_do_not_fit_are_refused(counts):
-    with pytest.raises(ValueError, match="0 <= num_right <= num_guesses <= num_canaries"):
-        audit.bound_from_guesses(*counts, delta=0.0)

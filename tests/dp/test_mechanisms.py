@@ -22,7 +22,6 @@ from helpers.noisy import (
     create_update,
     fixed,
     run,
-    tree,
 )
 
 from fedlab import runtime
@@ -94,7 +93,9 @@ def test_a_plan_samples_by_poisson_and_no_further_than_accounted():
     for round_num in (0, 6):
         with pytest.raises(ValueError, match=f"rounds 1 to 5. Found {round_num}"):
             sample_fn(round_num)
-    with pytest.raises(ValueError, match="must be the 6 that the plan accounts for. Found 5"):
+    with pytest.raises(
+        ValueError, match="must be the 6 clients that the plan accounts for. Found 5"
+    ):
         PLAN.sample_fn(tiny.DATA.client_ids[:5])
 
 
@@ -165,19 +166,15 @@ def test_a_secure_sum_of_nobody_is_refused():
 @pytest.mark.parametrize(
     "build_fn, message",
     [
-        (lambda: fixed(noise=-1), "noise_multiplier must be a number of at least 0. Found -1"),
-        (lambda: fixed(clip=0), "clip must be a number above 0. Found 0"),
+        (lambda: fixed(noise=-1), "noise_multiplier .* Found -1"),
         (lambda: fixed(clip=math.nan), "clip .* Found nan"),
         (lambda: mechanisms.gaussian_fixed(1, 1, 0), "expected_num_clients .* Found 0"),
-        (lambda: fixed(insecure_seed=-1), "seed must be at least 0. Found -1"),
-        (lambda: adaptive(quantile=1.5), r"quantile must lie in \[0, 1\]. Found 1.5"),
-        (lambda: adaptive(learning_rate=-1), "learning_rate .* Found -1"),
+        (lambda: fixed(insecure_seed=-1), "insecure_seed must be at least 0. Found -1"),
+        (lambda: adaptive(quantile=1.5), r"quantile .* \[0, 1\]. Found 1.5"),
         (lambda: adaptive(noise=4.0), "above 10 times the noise_multiplier.* 4.0 and 40 clients"),
         (lambda: mechanisms.tree_aggregation(1, 1, 1, 0), "rounds_per_epoch .* Found 0"),
-        (lambda: tree(clip=-1), "clip must be a number above 0. Found -1"),
-        (lambda: PrivacyPlan(6, 7, 5, 1.0, 1.0), "at most 6 .* Found 7"),
-        (lambda: PrivacyPlan(6, 2, 5, 1.0, 0.0), "clip must be a number above 0. Found 0.0"),
-        (lambda: PrivacyPlan(6, 2, 5, 1.0, 1.0, delta=1.0), "delta .* Found 1.0"),
+        (lambda: PrivacyPlan(6, 7, 5, 1.0, 1.0), "num_clients .* Found 7"),
+        (lambda: PrivacyPlan(6, 2, 5, 1.0, 0.0), "clip .* Found 0.0"),
         (lambda: PrivacyPlan(6, 2, 5, 1.0, 1.0, quantile=0.5), "above 10 times"),
     ],
 )
