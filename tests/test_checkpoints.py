@@ -9,12 +9,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 from helpers import tiny
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fedlab import models, runtime
 from fedlab.checkpoints import FOLDER_NAME, Checkpoints
@@ -280,22 +278,3 @@ def test_killed_at_any_moment_it_ends_as_if_it_never_had_been(train, tmp_path):
     assert tiny.same_bits(weights, unbroken.weights.trainable), moments
     records = json.loads((tmp_path / "records.json").read_text())
     assert tiny.without_seconds(records) == tiny.without_seconds(unbroken.records), moments
-
-
-# Files beside the checkpoints
-
-
-@pytest.mark.parametrize("num_rounds", [4, 6])
-def test_a_resumed_run_s_csv_holds_all_rounds(train, tmp_path, copy, num_rounds):
-    run = train(num_rounds, checkpoint_dir=copy, csv_path=tmp_path / "run.csv")
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "run.csv"), run.to_frame())
-    assert len(run.records) == num_rounds
-
-
-def test_a_kill_before_the_summary_leaves_no_hole(train, tmp_path, copy):
-    train(3, tensorboard_dir=tmp_path / "log")  # the checkpoint has a fourth round
-    run = train(checkpoint_dir=copy, tensorboard_dir=tmp_path / "log")
-    events = EventAccumulator(str(tmp_path / "log"), size_guidance={"tensors": 0})
-    events.Reload()
-    found = {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors("loss")}
-    assert found == pytest.approx({r["round_num"]: r["loss"] for r in run.records}, rel=1e-6)

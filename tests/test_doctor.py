@@ -179,3 +179,16 @@ def test_on_a_machine_where_all_is_wrong_every_problem_has_a_remedy(monkeypatch,
 def test_the_doctor_reads_the_project_s_own_dependencies():
     names = {check.name for check in doctor.check_packages()}
     assert {"fedlab-course", "tensorflow", "tensorflow-federated", "pandas"} <= names
+
+
+def test_the_doctor_runs_where_packages_are_missing():
+    missing = ("lazy_loader", "pydantic", "numpy", "platformdirs")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({missing}));"
+        "from fedlab.__main__ import main; sys.exit(main(['doctor']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "Traceback" not in done.stderr
+    assert "tensorflow-federated" in done.stdout

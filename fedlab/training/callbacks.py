@@ -57,7 +57,7 @@ class Evaluate(Callback):
     Args:
         evaluate_fn: A function from round number and model weights to `{name: value}`, such as one of
             `fedlab.evaluation.build_evaluate_fn`.
-        every: Rounds between two evaluations, at least 1. The last round is always evaluated.
+        every: Rounds between two evaluations, at least 1. The last of `num_rounds` is evaluated in any case.
 
     Raises:
         TypeError: `every` is not a whole number.

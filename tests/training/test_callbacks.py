@@ -61,6 +61,24 @@ def test_a_row_is_appended_a_round(train, tmp_path):
     assert (rows > 0).all() and rows.max() < sizes[0]
 
 
+@pytest.mark.parametrize("num_rounds", [4, 6])
+def test_a_resumed_run_s_csv_holds_all_rounds(train, tmp_path, num_rounds):
+    train(4, checkpoint_dir=tmp_path / "run")
+    run = train(num_rounds, checkpoint_dir=tmp_path / "run", csv_path=tmp_path / "run.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "run.csv"), run.to_frame())
+    assert len(run.records) == num_rounds
+
+
+def test_a_kill_before_the_summary_leaves_no_hole(train, tmp_path):
+    train(4, checkpoint_dir=tmp_path / "run")
+    train(3, tensorboard_dir=tmp_path / "log")  # the checkpoint has a fourth round
+    run = train(checkpoint_dir=tmp_path / "run", tensorboard_dir=tmp_path / "log")
+    events = EventAccumulator(str(tmp_path / "log"), size_guidance={"tensors": 0})
+    events.Reload()
+    found = {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors("loss")}
+    assert found == pytest.approx({r["round_num"]: r["loss"] for r in run.records}, rel=1e-6)
+
+
 # Callbacks
 
 
