@@ -33,7 +33,7 @@ from fedlab._tensorflow import THREADS_VARIABLE
 from fedlab.data.preprocessing import Cohort, Preprocessing
 from fedlab.experiments.results import write_results
 from fedlab.runtime import graph_loading
-from fedlab.runtime.graph_loading import disk_cache, rewrites
+from fedlab.runtime.graph_loading import disk_cache, reduce_loops, rewrites
 from fedlab.runtime.local import graphs, local_runner
 
 LEARNING_RATE, BATCH_SIZE, SEED = 0.02, 20, 0
@@ -61,6 +61,10 @@ def without_function_table() -> Iterator[None]:
         yield
 
 
+def without_loops() -> contextlib.AbstractContextManager:
+    return mock.patch.object(reduce_loops, "use_loops")
+
+
 def without_pooling() -> contextlib.AbstractContextManager:
     return mock.patch.object(rewrites, "has_onednn_pooling", return_value=False)
 
@@ -76,6 +80,7 @@ def without_thread() -> contextlib.AbstractContextManager:
 
 LEFT_OUT = {
     ALL_PARTS: contextlib.nullcontext,
+    "reductions as they are": without_loops,
     "standard max pooling": without_pooling,
     "no function table": without_function_table,
     PLAIN: without_accelerator,

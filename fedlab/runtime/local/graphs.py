@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.compat.v1 import GraphDef
 
 from fedlab.runtime import graph_loading
-from fedlab.runtime.graph_loading import renaming, rewrites
+from fedlab.runtime.graph_loading import reduce_loops, renaming, rewrites
 from fedlab.runtime.graph_loading.stopping import Stop
 from fedlab.runtime.local.finite_checks import all_finite, find_finite_checks, source_name
 
@@ -99,6 +99,7 @@ class Graph:
         graph_def = GraphDef.FromString(self.graph_def)
         renaming.rename(graph_def, suffix)
         if accelerate:
+            reduce_loops.use_loops(graph_def)
             rewrites.use_onednn_pooling(graph_def)
         checks = find_finite_checks(graph_def) if check_finite else []
 
