@@ -54,6 +54,10 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         num_classes: Number of labels; labels lie in [0, num_classes).
         image_shape: Shape of one image, (height, width) or (height, width, channels).
 
+    Attributes:
+        num_classes: Number of labels; labels lie in [0, num_classes).
+        image_shape: Shape of one image, (height, width) or (height, width, channels).
+
     Raises:
         ValueError: There are no clients, or a client is named twice.
 
@@ -74,8 +78,8 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         self._client_ids = sorted(client_ids)
         self._known = frozenset(self._client_ids)
         self._read_fn = read_fn
-        self._num_classes = num_classes
-        self._image_shape = tuple(image_shape)
+        self.num_classes = num_classes
+        self.image_shape = tuple(image_shape)
         self._examples: dict[str, Examples] = {}
         if not self._client_ids:
             raise ValueError("The data has no clients. Give at least one.")
@@ -88,19 +92,9 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         return list(self._client_ids)
 
     @property
-    def num_classes(self) -> int:
-        """Number of labels; labels lie in [0, num_classes)."""
-        return self._num_classes
-
-    @property
     def element_type_structure(self):
         """`OrderedDict(label: int32 [], pixels: float32 image_shape)`."""
-        return image_element_spec(self._image_shape)
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """Shape of one image, (height, width) or (height, width, channels)."""
-        return self._image_shape
+        return image_element_spec(self.image_shape)
 
     def examples(self, client_id: str) -> Examples:
         """Returns one client's examples as arrays.
@@ -114,7 +108,7 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         check_known([client_id], self._known)
         if client_id not in self._examples:
             self._examples[client_id] = check_examples(
-                client_id, *self._read_fn(client_id), self._num_classes, self._image_shape
+                client_id, *self._read_fn(client_id), self.num_classes, self.image_shape
             )
         return self._examples[client_id]
 
@@ -168,7 +162,7 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         """
         client_ids = list(client_ids)
         check_known(client_ids, self._known)
-        return MemoryClientData(client_ids, self.examples, self._num_classes, self._image_shape)
+        return MemoryClientData(client_ids, self.examples, self.num_classes, self.image_shape)
 
 
 def check_known(client_ids: Iterable[str], known: Collection[str]) -> None:

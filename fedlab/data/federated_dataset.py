@@ -1,5 +1,6 @@
 """A federated data set: training and test data by client, with its name, licence and source."""
 
+import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Iterator
@@ -12,12 +13,13 @@ from fedlab.data.client_data import Examples, MemoryClientData, pool
 PUBLIC_FRACTION = 0.2  # of the clients, if the data set has no public examples of its own
 
 
+@dataclasses.dataclass(eq=False)
 class FederatedDataset:
     """A federated data set, from `fedlab.data.load`.
 
     It unpacks into training and test data: `train, test = data.load()`.
 
-    Args:
+    Attributes:
         name: The name of the data set in results.
         train: The clients' training examples.
         test: The test examples of the same clients.
@@ -30,26 +32,19 @@ class FederatedDataset:
         source: Who collected the examples, and where they were published.
     """
 
-    def __init__(
-        self,
-        name: str,
-        train: MemoryClientData,
-        test: MemoryClientData,
-        *,
-        public_fn: Callable[[], Examples] | None = None,
-        argument: str | None = None,
-        description: str = "",
-        licence: str = "",
-        source: str = "",
-    ):
-        self.name = name
-        self.train = train
-        self.test = test
-        self.argument = argument or name
-        self.description = description or name
-        self.licence = licence
-        self.source = source
-        self._public_fn = public_fn
+    name: str
+    train: MemoryClientData
+    test: MemoryClientData
+    _: dataclasses.KW_ONLY
+    public_fn: Callable[[], Examples] | None = None
+    argument: str = ""
+    description: str = ""
+    licence: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        self.argument = self.argument or self.name
+        self.description = self.description or self.name
 
     def __iter__(self) -> Iterator[MemoryClientData]:
         """Yields the training data, then the test data."""
@@ -80,8 +75,8 @@ class FederatedDataset:
     @functools.cached_property
     def public_examples(self) -> Examples:
         """The examples to pre-train on, which belong to no client that then takes part."""
-        if self._public_fn is not None:
-            return self._public_fn()
+        if self.public_fn is not None:
+            return self.public_fn()
         return pool(self.train.select(self.train.client_ids[self._num_private() :]))
 
     @functools.cached_property
@@ -110,7 +105,7 @@ class FederatedDataset:
         Raises:
             ValueError: There are too few clients to make some of them public.
         """
-        if not pretrained or self._public_fn is not None:
+        if not pretrained or self.public_fn is not None:
             return self.train
         return self.train.select(self.train.client_ids[: self._num_private()])
 

@@ -218,16 +218,16 @@ class Cohort(Mapping[str, tf.data.Dataset]):
         return len(self._client_ids)
 
 
-def add_channel(images: np.ndarray) -> np.ndarray:
+def add_channel(images: np.ndarray | tf.Tensor) -> np.ndarray | tf.Tensor:
     """Returns images with an axis for their channels; grey ones get one channel.
 
     Args:
-        images: (n, height, width) or (n, height, width, channels).
+        images: An array or a tensor, (n, height, width) or (n, height, width, channels).
 
     Returns:
         The same values as (n, height, width, channels).
     """
-    return images[..., np.newaxis] if images.ndim == 3 else images
+    return images[..., np.newaxis] if len(images.shape) == 3 else images
 
 
 def to_batch(element: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -240,9 +240,7 @@ def to_batch(element: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
     Returns:
         The images, (b, height, width, channels), and the labels, (b,), of the same dtypes.
     """
-    pixels = element["pixels"]
-    images = tf.expand_dims(pixels, axis=-1) if pixels.shape.rank == 3 else pixels
-    return images, element["label"]
+    return add_channel(element["pixels"]), element["label"]
 
 
 def preprocess(dataset: tf.data.Dataset) -> tf.data.Dataset:

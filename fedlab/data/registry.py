@@ -5,6 +5,7 @@ then load it by its name.
 """
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -113,16 +114,15 @@ def load(name: str | os.PathLike[str] | None = None, **options: Any) -> Federate
         >>> len(train.client_ids)
         10
     """
-    chosen = os.fspath(name or os.environ.get(DATASET_VARIABLE) or "digits")
-    if _is_path(chosen):
-        return _load_file(chosen, **options)
-    entry = _get_entry(chosen)
+    argument = os.fspath(name or os.environ.get(DATASET_VARIABLE) or "digits")
+    entry = _build_file_entry(argument) if _is_path(argument) else _get_entry(argument)
     train, test = entry.load_fn(**options)
     return FederatedDataset(
         entry.name,
         train,
         test,
         public_fn=entry.public_fn,
+        argument=argument,
         description=entry.description,
         licence=entry.licence,
         source=entry.source,
@@ -159,17 +159,14 @@ def _get_entry(name: str) -> DatasetEntry:
     return _ENTRIES[name]
 
 
-def _load_file(path: str, **options: Any) -> FederatedDataset:
-    train, test = load_sqlite(path, **options)
-    return FederatedDataset(
-        show_name(path),
-        train,
-        test,
-        public_fn=_load_public_digits,
-        argument=path,
+def _build_file_entry(path: str) -> DatasetEntry:
+    return DatasetEntry(
+        name=show_name(path),
         description="digits by real writers, from a file",
         licence="that of the file",
         source="the file",
+        load_fn=functools.partial(load_sqlite, path),
+        public_fn=_load_public_digits,
     )
 
 
