@@ -54,12 +54,6 @@ class Preprocessing:
     Raises:
         TypeError: `seed` is not a whole number.
         ValueError: A number is out of range, or there is no augmentation of this name.
-
-    Example:
-        >>> preprocessing = Preprocessing(batch_size=2, num_epochs=3, shuffle=True)
-        >>> batches = preprocessing.apply_to_arrays(np.ones((4, 28, 28), np.float32), np.arange(4))
-        >>> [images.shape for images, labels in batches.as_numpy_iterator()]
-        [(2, 28, 28, 1), (2, 28, 28, 1), (2, 28, 28, 1), (2, 28, 28, 1), (2, 28, 28, 1), (2, 28, 28, 1)]
     """
 
     batch_size: int = 20
@@ -96,10 +90,9 @@ class Preprocessing:
         if self.max_examples is not None:
             dataset = dataset.take(self.max_examples)
         whole = dataset.batch(_MORE_THAN_A_CLIENT_HAS).map(to_batch).repeat(self.num_epochs)
+        seed = _draw_seed(self.seed, *stream)
         return whole.enumerate().flat_map(
-            lambda epoch, batch: self._batch(
-                batch[0], batch[1], epoch, _draw_seed(self.seed, *stream)
-            )
+            lambda epoch, batch: self._batch(batch[0], batch[1], epoch, seed)
         )
 
     def apply_to_arrays(
