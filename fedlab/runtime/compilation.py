@@ -24,7 +24,7 @@ _SECURE_SUMS = {
 
 
 def compile(
-    process: tff.learning.templates.LearningProcess,
+    process: tff.templates.IterativeProcess,
     runtime: str = "local",
     *,
     num_workers: int | None = None,
@@ -32,12 +32,13 @@ def compile(
     secure_sum: str | SecureSum = "plain",
     **options: Any,
 ) -> Runner:
-    """Returns what executes a learning process: the same `initialize` and `next` as its own.
+    """Returns what executes a process: the same `initialize` and `next` as its own.
 
     All runtimes take and return TFF's own types, so a state may go from one to the other.
 
     Args:
-        process: Any TFF `LearningProcess`, from `fedlab.learning` or TFF's own builders.
+        process: Any TFF `LearningProcess`, from `fedlab.learning` or TFF's own builders, or another
+            `IterativeProcess`, as of TFF's tutorials and research code.
         runtime: "local": in this process, clients in parallel over the cores. A process without a
             `MapReduceForm` gets "tff", with one line of notice. "tff": TFF's own runtime, in a
             process that nobody else reaches and that ends with this one. "ray": on a Ray cluster
@@ -61,9 +62,15 @@ def compile(
         A `Runner`; also a context manager.
 
     Raises:
+        TypeError: `process` is no TFF process.
         ValueError: An option is out of range or not for this runtime, or the process sends nothing
             for a secure sum.
     """
+    if not isinstance(process, tff.templates.IterativeProcess):
+        raise TypeError(
+            "process must be a TFF LearningProcess or IterativeProcess, such as build_fed_avg(model). "
+            f"Found {type(process).__name__}."
+        )
     if runtime not in RUNTIMES:
         raise ValueError(f"runtime must be one of {', '.join(RUNTIMES)}. Found {runtime!r}.")
     if on_client_error not in ("raise", "drop"):

@@ -14,11 +14,11 @@ Cohort = Mapping[str, tf.data.Dataset] | Collection[tf.data.Dataset]
 
 
 class NonFiniteStateError(ValueError):
-    """The server's state is NaN or infinite where the clients would get it; the round did not happen."""
+    """A trainable weight in the server's state is NaN or infinite; the round did not happen."""
 
 
 class Runner(contextlib.AbstractContextManager):
-    """Executes a learning process: the same `initialize` and `next` as the process itself.
+    """Executes a process: the same `initialize` and `next` as the process itself.
 
     Attributes:
         process: What is executed.
@@ -31,7 +31,7 @@ class Runner(contextlib.AbstractContextManager):
 
     tells_non_finite = True
 
-    def __init__(self, process: tff.learning.templates.LearningProcess) -> None:
+    def __init__(self, process: tff.templates.IterativeProcess) -> None:
         self.process = process
         self.dropped: dict[str, str] = {}
         self.secure_sum: SecureSum | None = None
@@ -47,7 +47,7 @@ class Runner(contextlib.AbstractContextManager):
         """Returns the state before the first round."""
 
     @abc.abstractmethod
-    def next(self, state: Any, cohort: Cohort) -> tff.learning.templates.LearningProcessOutput:
+    def next(self, state: Any, cohort: Cohort) -> Any:
         """Runs one round.
 
         Args:
@@ -56,7 +56,8 @@ class Runner(contextlib.AbstractContextManager):
                 updates are added up; each a `tf.data.Dataset`.
 
         Returns:
-            TFF's `LearningProcessOutput`: `state` and `metrics`.
+            What the process's own `next` returns: of a `LearningProcess`, TFF's
+            `LearningProcessOutput` with `state` and `metrics`.
         """
 
     @abc.abstractmethod
@@ -72,16 +73,46 @@ class Runner(contextlib.AbstractContextManager):
         """
 
     def get_model_weights(self, state: Any) -> tff.learning.models.ModelWeights:
-        """Returns the model's weights out of a state."""
-        return self.call(self.process.get_model_weights, state)
+        """Returns the model's weights out of a state.
+
+        Args:
+            state: The state.
+
+        Raises:
+            TypeError: The process is no `LearningProcess`.
+        """
+        return self.call(self._computation("get_model_weights"), state)
 
     def get_hparams(self, state: Any) -> Mapping[str, Any]:
-        """Returns the hyperparameters that TFF keeps in a state, such as the server's rate."""
-        return self.call(self.process.get_hparams, state)
+        """Returns the hyperparameters that TFF keeps in a state, such as the server's rate.
+
+        Args:
+            state: The state.
+
+        Raises:
+            TypeError: The process is no `LearningProcess`.
+        """
+        return self.call(self._computation("get_hparams"), state)
 
     def set_model_weights(self, state: Any, weights: tff.learning.models.ModelWeights) -> Any:
-        """Returns the state with other model weights in it."""
-        return self.call(self.process.set_model_weights, state, weights)
+        """Returns the state with other model weights in it.
+
+        Args:
+            state: The state; it is not changed.
+            weights: The weights, of the same shapes.
+
+        Raises:
+            TypeError: The process is no `LearningProcess`.
+        """
+        return self.call(self._computation("set_model_weights"), state, weights)
+
+    def _computation(self, name: str) -> tff.Computation:
+        if not isinstance(self.process, tff.learning.templates.LearningProcess):
+            raise TypeError(
+                f"{name} is for a LearningProcess. This process is a {type(self.process).__name__}: "
+                "read the state itself, as its builder describes it."
+            )
+        return getattr(self.process, name)
 
 
 def name_clients(cohort: Cohort) -> list[str]:
@@ -99,17 +130,22 @@ def name_clients(cohort: Cohort) -> list[str]:
     return list(cohort) if isinstance(cohort, Mapping) else [f"#{k}" for k in range(len(cohort))]
 
 
-def check_nobody(cohort: Cohort, metrics: Any) -> None:
+def check_nobody(cohort: Cohort, output: Any) -> None:
     """Lets a round without clients pass if the process has a use for it.
 
     Under Poisson sampling it comes up, and the noise is added all the same. Whoever divides by the
     number of clients has 0 / 0, where TFF leaves the weights as they were and says so in its metrics.
 
+    Args:
+        cohort: The clients.
+        output: What `next` returned; only that of a `LearningProcess` is looked at.
+
     Raises:
-        ValueError: The round had none, and the process none for it.
+        ValueError: There are no clients, and the process divides by their number.
     """
-    if name_clients(cohort):
+    if name_clients(cohort) or not isinstance(output, tff.learning.templates.LearningProcessOutput):
         return
+    metrics = output.metrics
     finalizer = metrics.get("finalizer") if isinstance(metrics, Mapping) else None
     if not isinstance(finalizer, Mapping) or finalizer.get("update_non_finite", 1):
         raise ValueError(

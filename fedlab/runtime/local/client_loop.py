@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from fedlab.runtime.graph_loading.stopping import Stop
 from fedlab.runtime.local.graphs import Graph, GraphFunction
+from fedlab.runtime.local.sequences import ElementTypeError
 from fedlab.secure.interface import SecureRound
 
 Tensors = Sequence[tf.Tensor]
@@ -33,13 +34,15 @@ class ClientError(RuntimeError):
     Attributes:
         client_id: The client.
         reason: What went wrong.
+        remedy: What to do about it, the beginning of a sentence.
     """
+
+    remedy = "Look at the client's data;"
 
     def __init__(self, client_id: str, reason: str):
         super().__init__(
             f"Client {client_id!r} {reason}. The round is not counted and the state is as it was. "
-            'Lower the learning rate or look at the client\'s data; on_client_error="drop" goes on '
-            "without such clients."
+            f'{self.remedy} on_client_error="drop" goes on without such clients.'
         )
         self.client_id = client_id
         self.reason = reason
@@ -49,12 +52,12 @@ class ClientError(RuntimeError):
 
 
 class NonFiniteUpdateError(ClientError):
-    """A client's update or one of its metrics is NaN or infinite; the round did not happen."""
+    """A client's update is NaN or infinite; the round did not happen."""
+
+    remedy = "Lower the learning rate or look at the client's data;"
 
     def __init__(self, client_id: str, reason: str = ""):
-        super().__init__(
-            client_id, reason or "has an update or a metric that is not finite (NaN or Inf)"
-        )
+        super().__init__(client_id, reason or "has an update that is not finite (NaN or Inf)")
 
 
 class ClientLoop:
@@ -71,6 +74,7 @@ class ClientLoop:
         moduli: What the last integers of `work`'s results are summed modulo.
         num_workers: Clients at a time. Default: one a core. A `work` that draws from a stream of
             random numbers gets one worker, for its numbers depend on the order.
+        finite: Positions of `work`'s results that make a client fail where they are not finite.
 
     Attributes:
         functions: All that a round calls, the clients' first.
@@ -83,11 +87,12 @@ class ClientLoop:
         accumulate: Graph,
         moduli: Sequence[int] = (),
         num_workers: int | None = None,
+        finite: Sequence[int] = (),
     ):
         num_workers = num_workers or len(os.sched_getaffinity(0))
         self.num_workers = 1 if work.draws_from_a_stream else num_workers
         num_loaded = self.num_workers if work.has_state else 1  # each has variables of its own
-        loaded = [work.load(check_finite=True) for _ in range(num_loaded)]
+        loaded = [work.load(finite=finite) for _ in range(num_loaded)]
         self._zero, self._accumulate = zero.load(), accumulate.load()
         self.functions: list[GraphFunction] = [*loaded, self._accumulate, self._zero]
         self._work_fns: queue.SimpleQueue[GraphFunction] = queue.SimpleQueue()
@@ -170,6 +175,8 @@ class ClientLoop:
         client_id, create_data = client
         try:
             data = create_data()  # here, while the workers compute
+        except ElementTypeError:  # other clients share it
+            raise
         except Exception as error:
             failed: _Future = concurrent.futures.Future()
             failed.set_exception(describe(client_id, error))
@@ -249,7 +256,8 @@ def describe(client_id: str, error: Exception) -> ClientError:
     """Returns the `ClientError` that says what went wrong, in one line."""
     lines = [line.strip() for line in str(error).splitlines()]
     if isinstance(error, tf.errors.OpError):  # first where, then what, then in which nodes
-        lines = [re.sub(r"\s*\[(\[|Op:).*", "", line) for line in reversed(lines)]
+        noise = r"\{\{function_node [^}]*\}\}\s*|\s*\[(\[|Op:).*"
+        lines = [re.sub(noise, "", line) for line in reversed(lines)]
     reason = next(filter(None, lines), type(error).__name__)
     described = ClientError(client_id, f"failed: {reason.rstrip('.')}")
     described.__cause__ = error

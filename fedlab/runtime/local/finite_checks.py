@@ -1,6 +1,6 @@
 """Whether a graph's results are finite. TFF is not imported: a remote worker does without it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 from tensorflow.compat.v1 import GraphDef, NodeDef
@@ -25,10 +25,11 @@ def find_finite_checks(graph_def: GraphDef) -> list[str]:
     ]
 
 
-def all_finite(results: Sequence[tf.Tensor], checks: Iterable[tf.Tensor]) -> tf.Tensor:
+def all_finite(results: Iterable[tf.Tensor], checks: Iterable[tf.Tensor]) -> tf.Tensor:
     """Returns bool (): whether all checks hold, and all floats among the results are finite."""
     floats = [result for result in results if result.dtype.is_floating]
-    return tf.reduce_all([*checks, *(tf.reduce_all(tf.math.is_finite(each)) for each in floats)])
+    finite = [tf.reduce_all(tf.math.is_finite(each)) for each in floats]
+    return tf.reduce_all([tf.constant(True), *checks, *finite])
 
 
 def source_name(tensor_name: str) -> str:

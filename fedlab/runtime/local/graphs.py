@@ -1,7 +1,10 @@
 """TensorFlow graphs as functions of this process. TFF is not imported: a remote worker does without it."""
 
+import contextlib
 import dataclasses
 import itertools
+import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -14,6 +17,7 @@ from fedlab.runtime.graph_loading.stopping import Stop
 from fedlab.runtime.local.finite_checks import all_finite, find_finite_checks, source_name
 
 _NUMBERS = itertools.count()
+_RESOURCE_OPS = ("VarHandleOp", "HashTableV2", "MutableHashTableV2", "MutableHashTableOfTensorsV2")
 
 # TensorFlow rewrites a dataset's graph each time that somebody begins to read it, and starts a thread
 # that tunes its buffers. Neither changes what is read, and a client's few batches hardly repay it
@@ -68,58 +72,69 @@ class Graph:
         nodes = renaming.all_nodes(GraphDef.FromString(self.graph_def))
         return any({"seed", "seed2"} <= set(node.attr) for node in nodes)
 
-    def load(self, *, check_finite: bool = False) -> GraphFunction:
+    def load(self, *, finite: Sequence[int] | None = None) -> GraphFunction:
         """Returns the graph as a function of flat tensors.
 
         Each that is loaded has variables and streams of random numbers of its own.
 
         Args:
-            check_finite: Whether to append one result: bool (), whether all floats among the
-                results are finite, and nothing was replaced because it was not. (TFF's clients set
-                an update that is not finite to zero; their own check is read here.)
+            finite: Positions of outputs. One more result is appended: bool (), whether all floats
+                among these outputs are finite, and nothing was replaced because it was not. (TFF's
+                clients set an update that is not finite to zero; their own check is read here.)
+                Default: no such result.
         """
         run: GraphFunction
-        initialize: Sequence[GraphFunction]
+        others: Sequence[GraphFunction]
         if graph_loading.is_on():
             from fedlab.runtime.graph_loading import functions  # TensorFlow's private names
 
-            run, *initialize = functions.load(
-                lambda suffix: self._trace(suffix, check_finite, accelerate=True),
+            run, *others = functions.load(
+                lambda suffix: self._trace(suffix, finite, accelerate=True),
                 self.graph_def,
-                repr((self.inputs, self.outputs, self.init_op, check_finite)).encode(),
+                repr((self.inputs, self.outputs, self.init_op, finite)).encode(),
                 repr(rewrites.has_onednn_pooling()).encode(),
             )
         else:
-            traced = self._trace(f"_{next(_NUMBERS)}", check_finite, accelerate=False)
-            run, *initialize = map(_PlainFunction, traced)
-        return _RunAnew(run, *initialize) if initialize else run
+            traced = self._trace(f"_{next(_NUMBERS)}", finite, accelerate=False)
+            run, *others = map(_PlainFunction, traced)
+        return _RunAnew(run, *others) if others else run
 
-    def _trace(self, suffix: str, check_finite: bool, *, accelerate: bool) -> list[Any]:
-        """Returns the function, and one that sets its variables if it has any."""
+    def _trace(self, suffix: str, finite: Sequence[int] | None, *, accelerate: bool) -> list[Any]:
+        """Returns the function and, if it has variables, one that sets and one that removes them."""
         graph_def = GraphDef.FromString(self.graph_def)
         renaming.rename(graph_def, suffix)
         if accelerate:
             reduce_loops.use_loops(graph_def)
             rewrites.use_onednn_pooling(graph_def)
-        checks = find_finite_checks(graph_def) if check_finite else []
+        checks = [] if finite is None else find_finite_checks(graph_def)
 
         def call(*args: tf.Tensor) -> list[tf.Tensor]:
             feeds = dict(zip(self.inputs, map(_read_as_it_is, args), strict=True))
             fetched = _import(graph_def, [*self.outputs, *checks], feeds)
             results = fetched[: len(self.outputs)]
-            if check_finite:
-                results = [*results, all_finite(results, fetched[len(self.outputs) :])]
+            if finite is not None:
+                checked = [results[position] for position in finite]
+                results = [*results, all_finite(checked, fetched[len(self.outputs) :])]
             return results
 
         def initialize() -> list[tf.Tensor]:
             with tf.control_dependencies(_import(graph_def, [self.init_op], {})):
                 return [tf.constant(True)]
 
+        def remove() -> list[tf.Tensor]:
+            handles = [f"{node.name}:0" for node in graph_def.node if node.op in _RESOURCE_OPS]
+            removed = [
+                tf.raw_ops.DestroyResourceOp(resource=handle, ignore_lookup_error=True)
+                for handle in _import(graph_def, handles, {})
+            ]
+            with tf.control_dependencies(removed):
+                return [tf.constant(True)]
+
         # Not `tf.function`: its shape inference does not take every loop that TFF's optimizer
         # leaves ("Missing src context").
         traced = [tf.compat.v1.wrap_function(call, self._signature(graph_def))]
         if self.has_state:
-            traced.append(tf.compat.v1.wrap_function(initialize, []))
+            traced += [tf.compat.v1.wrap_function(each, []) for each in (initialize, remove)]
         return traced
 
     def _signature(self, graph_def: GraphDef) -> list[tf.TensorSpec]:
@@ -144,10 +159,12 @@ class _PlainFunction:
 
 
 class _RunAnew:
-    """A function whose variables are set before each call."""
+    """A function whose variables are set before each call, and removed with the function."""
 
-    def __init__(self, run: GraphFunction, initialize: GraphFunction):
+    def __init__(self, run: GraphFunction, initialize: GraphFunction, remove: GraphFunction):
         self._run, self._initialize = run, initialize
+        # TensorFlow itself keeps the variables of a graph to the end of the process.
+        weakref.finalize(self, _run_aside, remove).atexit = False
 
     def __call__(self, *args: Any, stop: Stop | None = None) -> Sequence[tf.Tensor]:
         self._initialize()
@@ -156,6 +173,12 @@ class _RunAnew:
     def get_ready(self) -> None:
         self._initialize.get_ready()
         self._run.get_ready()
+
+
+def _run_aside(function: GraphFunction) -> None:
+    """Runs a function in a thread: the garbage collector may be in the middle of building a graph."""
+    with contextlib.suppress(RuntimeError):  # Python ends, and the variables with it
+        threading.Thread(target=function, name="fedlab-remove").start()
 
 
 def _import(

@@ -6,12 +6,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlab.runtime.local.client_loop import Client, ClientError, ClientLoop, Tensors
 from fedlab.runtime.local.graphs import GraphFunction
 from fedlab.runtime.local.map_reduce_form import Form, Piece, cut, cut_initialize
+from fedlab.runtime.local.sequences import ElementTypeError
 from fedlab.runtime.local.values import flatten, pack
 from fedlab.runtime.runner import Cohort, NonFiniteStateError, Runner, check_nobody, name_clients
 from fedlab.secure.interface import SecureSum
@@ -58,7 +60,7 @@ class Round:
     def __init__(self, form: Form, run_clients: ClientRunner):
         self._result_type = form.update.type_signature.result
         self._state_type = form.update.type_signature.parameter[0]
-        self._prepare = form.prepare.load(check_finite=True)
+        self._prepare = form.prepare.load(finite=form.weights_positions())
         self._report = form.report.load()
         self._update = form.update.load()
         self.functions: list[GraphFunction] = [self._update, self._prepare, self._report]
@@ -78,7 +80,7 @@ class Round:
             The result of the computation that was cut, and the reason for each client left out.
 
         Raises:
-            NonFiniteStateError: The state is not finite.
+            NonFiniteStateError: A trainable weight in the state is not finite.
             ClientError: A client failed, or all did.
         """
         if self._sums_securely and not name_clients(cohort):
@@ -86,7 +88,9 @@ class Round:
         flat_state = flatten(state, self._state_type)
         *broadcast, is_finite = self._prepare(*flat_state)
         if not is_finite:
-            raise NonFiniteStateError("The state is not finite. Go on from an earlier one.")
+            raise NonFiniteStateError(
+                "A trainable weight in the state is not finite. Go on from an earlier state."
+            )
         sums, secure, dropped = self._run_clients(cohort, broadcast, drop)
         check_some_are_left(dropped, cohort)
         result = self._update(*flat_state, *self._report(*sums), *secure)
@@ -123,6 +127,7 @@ class LocalClients:
             form.accumulate.graph,
             moduli=form.moduli,
             num_workers=num_workers,
+            finite=form.update_positions(),
         )
         self.functions: Sequence[GraphFunction] = self._loop.functions
 
@@ -147,7 +152,11 @@ class LocalClients:
             yield name, functools.partial(self._read, data, name)
 
     def _read(self, data: Mapping[str, Any], name: str) -> Tensors:
-        return flatten(data[name], self._client_type)
+        batches = data[name]
+        try:
+            return flatten(batches, self._client_type)
+        except TypeError as error:
+            raise ElementTypeError(f"Client {name!r}: {error}") from None
 
 
 def check_some_are_left(dropped: Mapping[str, str], cohort: Cohort) -> None:
@@ -161,7 +170,7 @@ class FormRunner(Runner):
     """Executes a process that has a form: the server's pieces here, the clients' where they are told.
 
     Args:
-        process: A TFF `LearningProcess`.
+        process: A TFF `LearningProcess` or other `IterativeProcess`.
         create_clients_fn: Makes what runs the form's clients.
         drop: Leave out clients that fail.
 
@@ -171,44 +180,73 @@ class FormRunner(Runner):
 
     def __init__(
         self,
-        process: tff.learning.templates.LearningProcess,
+        process: tff.templates.IterativeProcess,
         create_clients_fn: Callable[[Form], ClientRunner],
         *,
         drop: bool = False,
     ):
         super().__init__(process)
-        self._initialize = cut_initialize(process.initialize)
-        form = cut(process)
-        self._clients = create_clients_fn(form)
-        self._round = Round(form, self._clients)
+        self._initialize = functools.cache(cut_initialize(process.initialize).as_function)
+        form = cut(_with_output(process.next))
+        self._returns_state_alone = _returns_state_alone(process.next)
+        clients = create_clients_fn(form)
+        self._clients: ClientRunner | None = clients
+        self._round: Round | None = Round(form, clients)
         # The clients' functions are the largest. On a cluster they are the workers'.
-        functions = [*self._clients.functions, *self._round.functions]
+        functions = [*clients.functions, *self._round.functions]
         self._stop_getting_ready = get_ready_in_thread(functions)
         self._drop = drop
         # Each with its computation: a number (id) is given to another once its owner is gone.
         self._pieces: dict[int, tuple[tff.Computation, Callable]] = {}
 
     def close(self) -> None:
-        """Stops what gets the functions ready, and closes what runs the clients."""
+        """Frees what was loaded, variables included, and closes what runs the clients."""
         self._stop_getting_ready.set()
-        self._clients.close()
+        if self._clients is not None:
+            self._clients.close()
+        self._clients = self._round = None
+        self._initialize.cache_clear()
+        self._pieces.clear()
 
     def initialize(self) -> Any:
         """Returns the state before the first round; implements `Runner.initialize`."""
-        return self._initialize()
+        self._check_open()
+        return self._initialize()()
 
-    def next(self, state: Any, cohort: Cohort) -> tff.learning.templates.LearningProcessOutput:
+    def next(self, state: Any, cohort: Cohort) -> Any:
         """Runs one round in this process; implements `Runner.next`."""
-        output, self.dropped = self._round.run(state, cohort, drop=self._drop)
-        check_nobody(cohort, output.metrics)
-        return output
+        output, self.dropped = self._check_open().run(state, cohort, drop=self._drop)
+        check_nobody(cohort, output)
+        return output[0] if self._returns_state_alone else output
 
     def call(self, computation: tff.Computation, *args: Any) -> Any:
         """Executes one of the process's computations without clients; implements `Runner.call`."""
+        self._check_open()
         key = id(computation)
         if key not in self._pieces:
             self._pieces[key] = computation, Piece.from_computation(computation).as_function()
         return self._pieces[key][1](*args)
+
+    def _check_open(self) -> Round:
+        if self._round is None:
+            raise RuntimeError("This runner is closed. Compile the process again.")
+        return self._round
+
+
+def _returns_state_alone(next_fn: tff.Computation) -> bool:
+    return isinstance(next_fn.type_signature.result, tff.FederatedType)
+
+
+def _with_output(next_fn: tff.Computation) -> tff.Computation:
+    """Gives a round that returns the new state alone a second result, which TFF's compiler asks for."""
+    if not _returns_state_alone(next_fn):
+        return next_fn
+
+    @tff.federated_computation(*next_fn.type_signature.parameter)
+    def with_output(state, cohort):
+        return next_fn(state, cohort), tff.federated_value(np.int32(0), tff.SERVER)
+
+    return with_output
 
 
 def get_ready_in_thread(functions: Iterable[GraphFunction]) -> threading.Event:

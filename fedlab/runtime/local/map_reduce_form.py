@@ -15,6 +15,7 @@ from tensorflow_federated.proto.v0 import computation_pb2
 from fedlab.runtime.graph_loading import disk_cache
 from fedlab.runtime.local.graphs import Graph, GraphFunction
 from fedlab.runtime.local.values import flatten, pack
+from fedlab.runtime.local.weight_positions import find_trainable, find_update
 from fedlab.secure.interface import IntegerSpec
 
 # Only what puts the functions of a graph into one: `Graph` reads and changes single nodes. All else
@@ -80,13 +81,17 @@ class Piece:
         )
         return cls(type_signature, graph)
 
-    def load(self, *, check_finite: bool = False) -> GraphFunction:
+    def load(self, *, finite: Sequence[int] | None = None) -> GraphFunction:
         """Returns the piece as a function of flat tensors; implements `Graph.load`."""
-        return self.graph.load(check_finite=check_finite)
+        return self.graph.load(finite=finite)
 
     def __call__(self, *args: Any) -> Any:
-        """Runs the piece on Python values, and returns Python values."""
-        return _load_once(self)(*args)
+        """Runs the piece on Python values, and returns Python values; it is loaded at the first call."""
+        return self._function(*args)
+
+    @functools.cached_property
+    def _function(self) -> Callable:
+        return self.as_function()
 
     def as_function(self, *, packed: bool = False) -> Callable:
         """Returns the piece as a function of Python values, loaded once.
@@ -105,11 +110,6 @@ class Piece:
             return call(args[0] if len(args) == 1 else tuple(args) or None)
 
         return call if packed else call_with_args
-
-
-@functools.lru_cache(maxsize=16)
-def _load_once(piece: Piece) -> Callable:
-    return piece.as_function()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -140,6 +140,14 @@ class Form:
     max_values: tuple[int, ...]
     moduli: tuple[int, ...]
 
+    def weights_positions(self) -> tuple[int, ...]:
+        """Returns where the trainable weights lie in what `prepare` returns."""
+        return find_trainable(self.prepare.type_signature.result)
+
+    def update_positions(self) -> tuple[int, ...]:
+        """Returns where the update of the trainable weights lies in what `work` returns."""
+        return find_update(self.work.type_signature.result[0], self.prepare.type_signature.result)
+
     def secure_specs(self) -> tuple[IntegerSpec, ...]:
         """Returns the tensors of the three secure sums, one after the other.
 
@@ -155,11 +163,11 @@ class Form:
         )
 
 
-def cut(computation: tff.Computation | tff.learning.templates.LearningProcess) -> Form:
+def cut(computation: tff.Computation | tff.templates.IterativeProcess) -> Form:
     """Cuts a round into the functions that the server and the clients run.
 
     Args:
-        computation: A `LearningProcess` (its `next` is cut), or a computation from a server's state
+        computation: An `IterativeProcess` such as a `LearningProcess` (its `next` is cut), or a computation from a server's state
             and the clients' data to a new state and a result at the server.
 
     Returns:

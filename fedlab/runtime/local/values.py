@@ -1,17 +1,21 @@
 """Values of TFF's types as flat tensors, and back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
+
+from fedlab.runtime.local.element_types import check_element_type
+from fedlab.runtime.local.sequences import ElementTypeError, to_dataset
 
 
 def flatten(value: Any, type_spec: tff.Type) -> list[Any]:
     """Returns the leaves of a value in the order of its TFF type, as TensorFlow takes them.
 
     Args:
-        value: A Python value; a sequence is a `tf.data.Dataset`.
+        value: A Python value; a sequence is a `tf.data.Dataset`, a list or an array of its elements.
         type_spec: Its TFF type.
 
     Raises:
@@ -20,7 +24,7 @@ def flatten(value: Any, type_spec: tff.Type) -> list[Any]:
     if isinstance(type_spec, tff.FederatedType):
         return flatten(value, type_spec.member)
     if isinstance(type_spec, tff.SequenceType):
-        return [_to_variant(value, type_spec)]
+        return [tf.data.experimental.to_variant(as_dataset(value, type_spec))]
     if isinstance(type_spec, tff.TensorType):
         tensor = tf.convert_to_tensor(value, tf.as_dtype(type_spec.dtype))
         if not tensor.shape.is_compatible_with(type_spec.shape):
@@ -75,13 +79,48 @@ def _to_struct(value: Any) -> tff.structure.Struct:
         raise TypeError(f"Expected a structure. Found {type(value).__name__}.") from None
 
 
-def _to_variant(value: Any, type_spec: tff.SequenceType) -> tf.Tensor:
+def as_dataset(value: Any, type_spec: tff.SequenceType) -> tf.data.Dataset:
+    """Returns a client's batches as a dataset of the type that a process takes.
+
+    Args:
+        value: A `tf.data.Dataset`, or a list, tuple or array of its elements.
+        type_spec: The type.
+
+    Raises:
+        ElementTypeError: The batches are of another type; the message says what to do.
+    """
+    if isinstance(value, list | tuple | np.ndarray):
+        value = _from_elements(value, type_spec.element)
     if not isinstance(value, tf.data.Dataset):
-        raise TypeError(
-            f"A client's batches must be a tf.data.Dataset. Found {type(value).__name__}."
+        raise ElementTypeError(
+            "A client's batches must be a tf.data.Dataset or a list of batches. "
+            f"Found {type(value).__name__}."
         )
-    expected = type_spec.element
-    actual = tff.types.tensorflow_to_type(value.element_spec)
-    if not expected.is_assignable_from(actual):
-        raise TypeError(f"A client's batches must be of type {expected}. Found {actual}.")
-    return tf.data.experimental.to_variant(value)
+    check_element_type(value, type_spec.element)
+    return value
+
+
+def client_dataset(client_id: str, value: Any, type_spec: tff.SequenceType) -> tf.data.Dataset:
+    """Does what `as_dataset` does, for a client that an error names.
+
+    Args:
+        client_id: The client.
+        value: The client's batches.
+        type_spec: The type that the process takes.
+    """
+    try:
+        return as_dataset(value, type_spec)
+    except ElementTypeError as error:
+        raise ElementTypeError(f"Client {client_id!r}: {error}") from None
+
+
+def _from_elements(elements: Iterable[Any], element_type: tff.Type) -> tf.data.Dataset:
+    try:
+        converted = [
+            _pack_struct(iter(flatten(element, element_type)), element_type) for element in elements
+        ]
+    except (TypeError, ValueError) as error:
+        raise ElementTypeError(
+            f"A client's batches must be of type {element_type}. {error}"
+        ) from error
+    return to_dataset(converted, tff.types.type_to_tf_tensor_specs(element_type))

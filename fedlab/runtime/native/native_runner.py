@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import tensorflow_federated as tff
 
+from fedlab.runtime.local.values import client_dataset
 from fedlab.runtime.native.worker import Worker
 from fedlab.runtime.runner import Cohort, Runner, check_nobody, name_clients
 
@@ -20,12 +21,18 @@ class NativeRunner(Runner):
         """Returns the state before the first round; implements `Runner.initialize`."""
         return self.call(self.process.initialize)
 
-    def next(self, state: Any, cohort: Cohort) -> tff.learning.templates.LearningProcessOutput:
+    def next(self, state: Any, cohort: Cohort) -> Any:
         """Runs one round on TFF's worker; implements `Runner.next`."""
-        name_clients(cohort)
-        datasets = cohort.values() if isinstance(cohort, Mapping) else cohort
-        output = self.call(self.process.next, state, list(datasets))
-        check_nobody(cohort, output.metrics)
+        names = name_clients(cohort)
+        data = list(cohort.values() if isinstance(cohort, Mapping) else cohort)
+        client_type = self.process.next.type_signature.parameter[1].member
+        if isinstance(client_type, tff.SequenceType):
+            data = [
+                client_dataset(name, batches, client_type)
+                for name, batches in zip(names, data, strict=True)
+            ]
+        output = self.call(self.process.next, state, data)
+        check_nobody(cohort, output)
         return output
 
     def call(self, computation: tff.Computation, *args: Any) -> Any:

@@ -14,6 +14,8 @@ from fedlab.data.preprocessing import Cohort as LazyCohort
 from fedlab.runtime.local.client_loop import Tensors, describe
 from fedlab.runtime.local.graphs import GraphFunction
 from fedlab.runtime.local.map_reduce_form import Form
+from fedlab.runtime.local.sequences import ElementTypeError
+from fedlab.runtime.local.values import client_dataset
 from fedlab.runtime.ray.connection import connect
 from fedlab.runtime.ray.worker import ClusterClient, ClusterWorker, Report
 from fedlab.runtime.runner import Cohort, name_clients
@@ -70,6 +72,7 @@ class ClusterClients:
             raise ValueError(f"num_partitions must be at least 1. Found {num_partitions}.")
         graphs = [piece.graph for piece in (form.work, form.zero, form.accumulate, form.merge)]
         self._zero = form.zero
+        self._client_type = form.work.type_signature.parameter[0]
         self._num_sums = len(form.zero.graph.outputs)
         self._workers: list[_Worker] = []
         self._client_data: Any = None
@@ -81,7 +84,9 @@ class ClusterClients:
                     f"{num_workers} workers need as many cores. Found {_num_cores()}."
                 )
             self._num_partitions = num_partitions or num_workers
-            self._arguments = [ray.put(value) for value in (*graphs, form.moduli)]
+            self._arguments = [
+                ray.put(value) for value in (*graphs, form.moduli, form.update_positions())
+            ]
             self._workers = self._start(num_workers)
             if len(self._workers) < num_workers:
                 raise RuntimeError(
@@ -133,9 +138,19 @@ class ClusterClients:
                 client = ClusterClient(client_id, cohort.stream(client_id))
                 position = client.stream[-1]  # the same one in every round
             else:
-                client = _read_batches(client_id, values)
+                client = self._read_batches(client_id, values)
             partitions.setdefault(position % self._num_partitions, []).append(client)
         return partitions
+
+    def _read_batches(self, client_id: str, data: Mapping[str, Any]) -> ClusterClient:
+        try:
+            dataset = client_dataset(client_id, data[client_id], self._client_type)
+            batches = list(dataset.as_numpy_iterator())
+            return ClusterClient(client_id, batches=batches, element_spec=dataset.element_spec)
+        except ElementTypeError:
+            raise
+        except Exception as error:
+            return ClusterClient(client_id, failure=_reason(client_id, error))
 
     def _run(
         self,
@@ -237,15 +252,6 @@ def _is_alive(worker: _Worker) -> bool:
     except _LOST:
         return False
     return True
-
-
-def _read_batches(client_id: str, data: Mapping[str, tf.data.Dataset]) -> ClusterClient:
-    try:
-        dataset = data[client_id]
-        batches = list(dataset.as_numpy_iterator())
-        return ClusterClient(client_id, batches=batches, element_spec=dataset.element_spec)
-    except Exception as error:
-        return ClusterClient(client_id, failure=_reason(client_id, error))
 
 
 def _reason(client_id: str, error: Exception) -> str:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from fedlab.data.preprocessing import Preprocessing
 from fedlab.runtime.local.client_loop import ClientError, ClientLoop, Tensors, add_secure
 from fedlab.runtime.local.graphs import Graph
+from fedlab.runtime.local.sequences import to_dataset
 
 Arrays = list[np.ndarray]
 
@@ -58,13 +59,20 @@ class ClusterWorker:
         accumulate: (sum, update) -> sum.
         merge: (sum, sum) -> sum.
         moduli: What the last integers of `work`'s results are summed modulo.
+        finite: Positions of `work`'s results that make a client fail where they are not finite.
     """
 
     def __init__(
-        self, work: Graph, zero: Graph, accumulate: Graph, merge: Graph, moduli: Sequence[int]
+        self,
+        work: Graph,
+        zero: Graph,
+        accumulate: Graph,
+        merge: Graph,
+        moduli: Sequence[int],
+        finite: Sequence[int],
     ):
         tf.config.threading.set_intra_op_parallelism_threads(1)  # there is a worker a core
-        self._loop = ClientLoop(work, zero, accumulate, moduli, num_workers=1)
+        self._loop = ClientLoop(work, zero, accumulate, moduli, num_workers=1, finite=finite)
         self._merge = merge.load()
         self._num_sums = len(zero.outputs)
         self._moduli = moduli
@@ -113,7 +121,7 @@ class ClusterWorker:
             if client.failure:
                 raise RuntimeError(client.failure)
             if client.batches is not None or preprocessing is None:
-                dataset = _to_dataset(client.batches or (), client.element_spec)
+                dataset = to_dataset(client.batches or (), client.element_spec)
             else:
                 examples = self._examples[client.client_id]
                 dataset = preprocessing.apply_to_arrays(*examples, *client.stream)
@@ -135,16 +143,3 @@ class ClusterWorker:
         sums = self._merge(*(tf.constant(array) for array in (*first[:end], *second[:end])))
         secure = add_secure(first[end:], second[end:], self._moduli) if first[end:] else []
         return [tensor.numpy() for tensor in (*sums, *map(tf.convert_to_tensor, secure))]
-
-
-def _to_dataset(batches: Sequence[Any], element_spec: Any) -> tf.data.Dataset:
-    if not batches:
-        shaped = tf.nest.map_structure(
-            lambda spec: tf.zeros([size or 0 for size in spec.shape], spec.dtype), element_spec
-        )
-        return tf.data.Dataset.from_tensors(shaped).take(0)
-    if len(batches) == 1:
-        return tf.data.Dataset.from_tensors(batches[0])
-    half = len(batches) // 2  # a tree: in a chain each batch would pass through all its links
-    first, second = (_to_dataset(part, element_spec) for part in (batches[:half], batches[half:]))
-    return first.concatenate(second)

@@ -98,7 +98,7 @@ def test_what_is_traced_for_a_function_is_used_for_the_same_one_only(monkeypatch
     monkeypatch.setattr(disk_cache, "remember", remember)
     for one in (graph, *others):
         one.load()
-    graph.load(check_finite=True)
+    graph.load(finite=(0,))
     now = rewrites.has_onednn_pooling()
     monkeypatch.setattr(rewrites, "has_onednn_pooling", lambda: not now)
     graph.load()
@@ -218,13 +218,13 @@ def test_numbers_that_depend_on_the_calls_before_are_noticed(draw, expected):
 @pytest.mark.parametrize("value, expected", [(1.0, True), (np.nan, False), (-np.inf, False)])
 def test_results_that_are_not_finite_are_noticed(value, expected, accelerator):
     graph = build(lambda x, n: (n, x), tf.float32, tf.int32)
-    *_, is_finite = call(graph, np.float32(value), 3, check_finite=True)
+    *_, is_finite = call(graph, np.float32(value), 3, finite=(0, 1))
     assert is_finite == expected
     assert len(call(graph, np.float32(value), 3)) == 2
 
 
 def test_integers_are_always_finite():
-    assert call(build(lambda n: (n,), tf.int32), 3, check_finite=True) == [3, True]
+    assert call(build(lambda n: (n,), tf.int32), 3, finite=(0,)) == [3, True]
 
 
 @pytest.mark.parametrize("model", [FUNCTIONAL, VARIABLE], ids=["functional", "variable"])
@@ -233,7 +233,7 @@ def test_an_update_that_tff_s_client_zeroes_itself_is_noticed(model, factor, acc
     form = runtime.cut(fed_avg(model))
     batches = tiny.create_cohort()["c0"].map(lambda images, labels: (images * factor, labels))
     broadcast = tff.structure.flatten(form.prepare.type_signature.result)
-    *update, is_finite = form.work.load(check_finite=True)(
+    *update, is_finite = form.work.load(finite=form.update_positions())(
         tf.data.experimental.to_variant(batches),
         *(tf.ones(one.shape, one.dtype) for one in broadcast),
     )
@@ -290,5 +290,5 @@ def test_the_switch_is_0_or_1(monkeypatch):
 def test_a_graph_is_not_changed_by_loading():
     graph = build_counter()
     before = dataclasses.replace(graph)
-    graph.load(check_finite=True)
+    graph.load(finite=(0,))
     assert graph == before

@@ -224,5 +224,5 @@ def test_a_piece_s_type_says_what_goes_in_and_comes_out():
 def test_a_plain_value_in_the_wrong_structure_is_refused():
     with pytest.raises(TypeError):
         form().prepare({"a": 1})
-    with pytest.raises(TypeError, match="Dataset. Found int"):
+    with pytest.raises(TypeError, match="list of batches. Found int"):
         form().work(3, broadcast())
