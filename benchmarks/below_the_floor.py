@@ -18,12 +18,13 @@ from unittest import mock
 
 import pandas as pd
 import tensorflow as tf
-from _common import ROOT, choose_path, create_parser, load, time_in_turn
+from _common import ROOT, choose_path, create_parser, load
 from round_time import BATCH_SIZE, SEED, build_process, tutorial_batches
 
 from fedlab import runtime
 from fedlab.data.preprocessing import Cohort, Preprocessing
 from fedlab.experiments.results import write_results
+from fedlab.experiments.timing import time_in_turn
 from fedlab.runtime.graph_loading import graphs
 
 AS_IT_IS = "local"
