@@ -55,8 +55,10 @@ def test_a_part_is_computed_once_for_each_label_configuration_and_seed(tmp_path)
     calls = []
 
     def remember(part, seed):
-        value = len(calls)
-        compute = lambda: calls.append(part) or [{"value": value}]  # noqa: E731
+        def compute():
+            calls.append(part)
+            return [{"value": len(calls) - 1}]
+
         return Store(tmp_path, DATASET).remember(part, seed, compute)[0]["value"]
 
     parts = [Part("model", CONFIG), Part("attack", CONFIG), Part("model", CONFIGS[1])]
