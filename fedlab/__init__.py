@@ -6,6 +6,7 @@ Importing this package is instant: TensorFlow is loaded with the first module or
 import importlib
 import os
 import sys
+from typing import Any
 
 # All that this import changes. A user's own setting stays.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read by Ray when it is loaded
@@ -27,7 +28,7 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'fedlab' has no attribute {name!r}")
     importlib.import_module("fedlab._tensorflow")  # each of these homes loads TensorFlow

@@ -15,7 +15,7 @@ import tensorflow as tf
 THREADS_VARIABLE = "TF_NUM_INTRAOP_THREADS"
 
 
-def _use_one_thread_per_operation() -> None:
+def _use_single_threaded_operations() -> None:
     """Shares the cores out among clients, not within a matrix product.
 
     What the user has set stays: TensorFlow's variable in the environment, or its configuration. When
@@ -50,5 +50,5 @@ def _release_stock_context() -> None:
     tff.framework.set_default_context(tff.test.create_runtime_error_context())
 
 
-_use_one_thread_per_operation()
+_use_single_threaded_operations()
 tf.get_logger().addFilter(_is_worth_telling)

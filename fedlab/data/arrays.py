@@ -1,11 +1,11 @@
-"""Federated data out of a user's own arrays."""
+"""Federated data from a user's own arrays."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from fedlab.checks import check_number
+from fedlab.checks import check_number, check_seed
 from fedlab.data.client_data import NUM_DIGITS, Examples, MemoryClientData, check_examples
 
 
@@ -18,23 +18,32 @@ def from_arrays(
     num_classes: int = NUM_DIGITS,
     seed: int = 0,
 ) -> tuple[MemoryClientData, MemoryClientData]:
-    """Makes federated data out of arrays: who wrote what.
+    """Makes federated data from arrays of images, labels and the clients they belong to.
 
     Args:
-        pixels: (n, height, width) or (n, height, width, channels), in [0, 1]; the lessons' models
-            and pictures want (n, 28, 28) with background 1.0.
-        labels: int (n,).
-        client_ids: str (n,): the writer of each example.
-        test_fraction: Share of every client's examples kept for its test set, in (0, 1); at least
-            one example a client goes to either side.
-        num_classes: Number of labels.
-        seed: Seed of the split.
+        pixels: Images, (num_examples, height, width) or (num_examples, height, width, channels),
+            with values in [0, 1]. The lessons' models need (num_examples, 28, 28), with 1.0 for the
+            background.
+        labels: int (num_examples,), in [0, num_classes).
+        client_ids: str (num_examples,): the client of each example.
+        test_fraction: Share of every client's examples that go to its test set, in (0, 1); at least
+            one example of each client goes to either set.
+        num_classes: Number of labels, at least 1.
+        seed: Seed of the split, at least 0.
 
     Returns:
-        `(train, test)`, with every client in both.
+        `(train, test)`, with every client in both; pixels become float32, labels int32.
 
     Raises:
-        ValueError: The lengths differ, a client has fewer than two examples, or an example is bad.
+        TypeError: An argument is not a number where a number is meant.
+        ValueError: The lengths differ, a client has fewer than two examples, a number is out of
+            range, or an example's image or label is not usable; the message names the client.
+
+    Example:
+        >>> pixels = np.random.default_rng(0).uniform(size=(4, 28, 28))
+        >>> train, test = from_arrays(pixels, [0, 1, 0, 1], ["ann", "ann", "bob", "bob"])
+        >>> test.client_ids
+        ['ann', 'bob']
     """
     pixels, labels, owners = np.asarray(pixels), np.asarray(labels), np.asarray(client_ids, str)
     if not len(pixels) == len(labels) == len(owners):
@@ -48,6 +57,7 @@ def from_arrays(
             f"Found {pixels.shape}."
         )
     check_number("test_fraction", test_fraction, above=0, below=1)
+    check_seed(seed)
     image_shape = pixels.shape[1:]
     train, test = {}, {}
     by_client = np.argsort(owners, kind="stable")  # one sort, not a search for each client

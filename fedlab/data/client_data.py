@@ -1,4 +1,4 @@
-"""A `tff.simulation.datasets.ClientData` that holds its examples in memory."""
+"""A `tff.simulation.datasets.ClientData` whose examples are in memory."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlab import _tensorflow as _tensorflow
+from fedlab.checks import check_count
 
 DIGIT_SHAPE = (28, 28)  # of the images of MNIST and its relatives
 NUM_DIGITS = 10
@@ -19,7 +20,10 @@ def image_element_spec(image_shape: Sequence[int] = DIGIT_SHAPE) -> OrderedDict[
     """Returns the structure of one labelled image, in Federated EMNIST's convention.
 
     Args:
-        image_shape: (height, width) of grey images, or (height, width, channels).
+        image_shape: Shape of one image, (height, width) of grey ones or (height, width, channels).
+
+    Returns:
+        The specs of the label, int32 (), and the pixels, float32 `image_shape`, in this order.
     """
     pixels = tf.TensorSpec(image_shape, tf.float32)
     return OrderedDict(label=tf.TensorSpec((), tf.int32), pixels=pixels)
@@ -39,15 +43,29 @@ class Examples(NamedTuple):
 
 
 class MemoryClientData(tff.simulation.datasets.ClientData):
-    """Client data that is read once per client, checked, and then kept in memory.
+    """Client data that is read once per client, checked, and then stays in memory.
 
     TFF's own `SqlClientData` reads and parses the file again in every round.
 
     Args:
-        client_ids: The clients.
-        read_fn: Client id to `Examples`; called at most once per client.
-        num_classes: Labels must lie in [0, num_classes).
+        client_ids: The ids of the clients, at least one, all different.
+        read_fn: A function from a client's id to its examples; called at most once per client, when
+            the examples are first used.
+        num_classes: Number of labels; labels lie in [0, num_classes).
         image_shape: Shape of one image, (height, width) or (height, width, channels).
+
+    Attributes:
+        num_classes: Number of labels; labels lie in [0, num_classes).
+        image_shape: Shape of one image, (height, width) or (height, width, channels).
+
+    Raises:
+        ValueError: There are no clients, or a client is named twice.
+
+    Example:
+        >>> examples = Examples(np.ones((2, 28, 28)), np.array([3, 8]))
+        >>> client_data = MemoryClientData(["ann"], lambda client_id: examples)
+        >>> client_data.examples("ann").labels
+        array([3, 8], dtype=int32)
     """
 
     def __init__(
@@ -60,9 +78,9 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         self._client_ids = sorted(client_ids)
         self._known = frozenset(self._client_ids)
         self._read_fn = read_fn
-        self._num_classes = num_classes
-        self._image_shape = tuple(image_shape)
-        self._held: dict[str, Examples] = {}
+        self.num_classes = num_classes
+        self.image_shape = tuple(image_shape)
+        self._examples: dict[str, Examples] = {}
         if not self._client_ids:
             raise ValueError("The data has no clients. Give at least one.")
         if len(self._known) < len(self._client_ids):
@@ -74,58 +92,58 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         return list(self._client_ids)
 
     @property
-    def num_classes(self) -> int:
-        """Labels lie in [0, num_classes)."""
-        return self._num_classes
-
-    @property
     def element_type_structure(self):
         """`OrderedDict(label: int32 [], pixels: float32 image_shape)`."""
-        return image_element_spec(self._image_shape)
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """Shape of one image, (height, width) or (height, width, channels)."""
-        return self._image_shape
+        return image_element_spec(self.image_shape)
 
     def examples(self, client_id: str) -> Examples:
         """Returns one client's examples as arrays.
+
+        Args:
+            client_id: One of `client_ids`.
 
         Raises:
             ValueError: There is no such client, or its examples are not usable.
         """
         check_known([client_id], self._known)
-        if client_id not in self._held:
-            examples = self._read_fn(client_id)
-            self._held[client_id] = check_examples(
-                client_id, *examples, self._num_classes, self._image_shape
+        if client_id not in self._examples:
+            self._examples[client_id] = check_examples(
+                client_id, *self._read_fn(client_id), self.num_classes, self.image_shape
             )
-        return self._held[client_id]
+        return self._examples[client_id]
 
     def create_tf_dataset_for_client(self, client_id: str) -> tf.data.Dataset:
-        """Returns the client's examples as a `tf.data.Dataset`, one element per example."""
+        """Returns one client's examples as a dataset with one element per example.
+
+        Args:
+            client_id: One of `client_ids`.
+
+        Returns:
+            Elements of the structure `element_type_structure`.
+
+        Raises:
+            ValueError: There is no such client, or its examples are not usable.
+        """
         pixels, labels = self.examples(client_id)
         return tf.data.Dataset.from_tensor_slices(OrderedDict(label=labels, pixels=pixels))
 
     @property
     def serializable_dataset_fn(self):
-        """A traceable function from client id to dataset; the whole data set goes into its graph.
+        """A traceable function from client id to dataset, whose graph contains all examples.
 
-        For an unknown client it raises TensorFlow's `InvalidArgumentError`.
+        For an unknown client the dataset raises TensorFlow's `InvalidArgumentError`.
         """
-        every = [self.examples(client_id) for client_id in self._client_ids]
-        ends = np.cumsum([len(examples.labels) for examples in every])
-        starts = np.concatenate([[0], ends[:-1]])
-        pixels = np.concatenate([examples.pixels for examples in every])
-        labels = np.concatenate([examples.labels for examples in every])
         client_ids = self._client_ids
+        pixels, labels = pool(self)
+        ends = np.cumsum([len(self.examples(client_id).labels) for client_id in client_ids])
+        starts = np.concatenate([[0], ends[:-1]])
 
         def dataset_fn(client_id):
             is_client = tf.equal(client_id, client_ids)
             is_known = tf.debugging.Assert(
                 tf.reduce_any(is_client), ["There is no client", client_id]
             )
-            with tf.control_dependencies([is_known]):  # else a graph leaves the assertion out
+            with tf.control_dependencies([is_known]):  # otherwise a graph omits the assertion
                 row = tf.argmax(is_client)
             rows = slice(tf.gather(starts, row), tf.gather(ends, row))
             slices = OrderedDict(label=tf.constant(labels)[rows], pixels=tf.constant(pixels)[rows])
@@ -134,14 +152,26 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         return dataset_fn
 
     def select(self, client_ids: Iterable[str]) -> "MemoryClientData":
-        """Returns the data of some of the clients; what is in memory is shared, not copied."""
+        """Returns the data of some of the clients; their examples are shared, not copied.
+
+        Args:
+            client_ids: The ids of the clients, at least one, all different.
+
+        Raises:
+            ValueError: There is no such client, there are no ids, or a client is named twice.
+        """
         client_ids = list(client_ids)
         check_known(client_ids, self._known)
-        return MemoryClientData(client_ids, self.examples, self._num_classes, self._image_shape)
+        return MemoryClientData(client_ids, self.examples, self.num_classes, self.image_shape)
 
 
 def check_known(client_ids: Iterable[str], known: Collection[str]) -> None:
-    """Raises ValueError, naming the first client that is not among the known ones."""
+    """Raises ValueError for a client that does not exist; the message names it.
+
+    Args:
+        client_ids: The ids to check.
+        known: The ids of the clients that exist.
+    """
     known = frozenset(known)
     unknown = next((client_id for client_id in client_ids if client_id not in known), None)
     if unknown is not None:
@@ -155,18 +185,21 @@ def check_examples(
     num_classes: int = NUM_DIGITS,
     image_shape: Sequence[int] = DIGIT_SHAPE,
 ) -> Examples:
-    """Checks one client's examples and brings them to float32 and int32.
+    """Checks one client's examples and converts them to float32 and int32.
 
     Args:
-        client_id: The client, for the error.
-        pixels: (n, *image_shape) in [0, 1].
-        labels: Whole numbers (n,) in [0, num_classes).
+        client_id: The client's id, for the error.
+        pixels: Images, (n, *image_shape), n at least 1, with finite values in [0, 1].
+        labels: Labels, int (n,), in [0, num_classes).
         num_classes: Number of labels.
-        image_shape: Shape of one image.
+        image_shape: Shape of one image, (height, width) or (height, width, channels).
+
+    Returns:
+        The examples; an array of the right dtype is not copied.
 
     Raises:
-        ValueError: No examples, wrong shapes, NaN or out-of-range pixels, labels out of range. The
-            message names the client and the value.
+        ValueError: There are no examples, a shape is wrong, pixels are not finite or out of range,
+            or labels are no integers or out of range. The message names the client and the value.
     """
     pixels, labels = np.asarray(pixels), np.asarray(labels)
     if len(labels) == 0:
@@ -202,30 +235,35 @@ def check_examples(
 def split_clients(
     client_data: MemoryClientData, num_unseen: int, *, seed: int = 0
 ) -> tuple[MemoryClientData, MemoryClientData]:
-    """Sets some clients aside, to test on writers that never took part.
+    """Splits the clients at random, to test on clients that never took part in the training.
+
+    Args:
+        client_data: The data of all clients.
+        num_unseen: Number of clients for the test, at least 1 and less than the number of all.
+        seed: Seed of the split, at least 0.
 
     Returns:
-        `(seen, unseen)`: disjoint clients, `num_unseen` of them in the second.
+        `(seen, unseen)`: the data of disjoint clients, `num_unseen` of them in the second.
 
     Raises:
-        ValueError: `num_unseen` leaves one side without clients.
+        TypeError: `num_unseen` is not a whole number.
+        ValueError: `num_unseen` is out of range.
     """
     client_ids = client_data.client_ids
-    if not 1 <= num_unseen < len(client_ids):
-        raise ValueError(
-            f"num_unseen must be between 1 and {len(client_ids) - 1} (one less than the "
-            f"population). Found {num_unseen}."
-        )
+    check_count("num_unseen", num_unseen, at_most=len(client_ids) - 1)
     shuffled = np.random.default_rng(seed).permutation(client_ids).tolist()
     return client_data.select(shuffled[num_unseen:]), client_data.select(shuffled[:num_unseen])
 
 
-def client_arrays(client_data, client_id: str) -> Examples:
-    """Returns one client's examples as arrays, from any `ClientData` of EMNIST's element type.
+def client_arrays(client_data: tff.simulation.datasets.ClientData, client_id: str) -> Examples:
+    """Returns one client's examples as arrays, from any `ClientData` of labelled images.
 
     Args:
-        client_data: A `MemoryClientData`, or TFF's own data with elements of `pixels` and `label`.
-        client_id: One of its clients.
+        client_data: A `MemoryClientData`, or other data whose elements have `pixels` and `label`.
+        client_id: One of its clients' ids.
+
+    Raises:
+        ValueError: There is no such client, or its examples are not usable.
     """
     if isinstance(client_data, MemoryClientData):
         return client_data.examples(client_id)
@@ -240,8 +278,14 @@ def pool(client_data: MemoryClientData, max_examples: int | None = None) -> Exam
     """Returns the examples of all clients, in the order of the client ids.
 
     Args:
-        client_data: The clients' examples.
-        max_examples: Take only so many of each client, the first ones. Default: all.
+        client_data: The clients' data.
+        max_examples: Largest number of examples of each client; the first are taken. Default: all.
+
+    Returns:
+        Arrays with the examples of all clients.
+
+    Raises:
+        ValueError: A client's examples are not usable.
     """
     examples = [client_data.examples(client_id) for client_id in client_data.client_ids]
     return Examples(

@@ -1,8 +1,8 @@
-"""The default data set: real digits, simulated writers, no network.
+"""The default data set: real digits by simulated writers, without a download.
 
 The images are scikit-learn's 1,797 real handwritten digits (UCI, Alpaydin & Kaynak 1998; 8x8
-pixels). Who wrote which is not known, so the writers here are simulated: each one has a style of
-its own (slant, size, width, stroke) and a label mix drawn from a Dirichlet.
+pixels). Their writers are not known, so the writers here are simulated: each has its own style
+(slant, size, width, stroke) and its own label mix, drawn from a Dirichlet distribution.
 """
 
 import functools
@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 from sklearn.datasets import load_digits as load_sklearn_digits
 
+from fedlab.checks import check_count
 from fedlab.data import partition
 from fedlab.data.client_data import Examples, MemoryClientData
 
@@ -23,13 +24,14 @@ _PIXELS_PER_SOURCE_PIXEL = 2.75
 
 
 class Style(NamedTuple):
-    """How a simulated writer writes.
+    """The handwriting of a simulated writer.
 
     Attributes:
         slant: Horizontal shift per vertical pixel; above 0 leans to the right.
         size: Scale of the whole digit, about 1.
-        aspect: Width over height, about 1.
-        threshold: How much ink counts as stroke, in (0, 1); low is a thick pen.
+        aspect: Width divided by height, about 1.
+        threshold: Ink above which a pixel belongs to the stroke, in (0, 1); a low value gives a
+            thick pen.
     """
 
     slant: float
@@ -39,7 +41,13 @@ class Style(NamedTuple):
 
 
 class Writer(NamedTuple):
-    """A simulated writer: style, and the rows of scikit-learn's digits that it owns."""
+    """A simulated writer.
+
+    Attributes:
+        style: The writer's handwriting.
+        train_rows: Rows of scikit-learn's digits for training, int64 (num_train,).
+        test_rows: Rows of scikit-learn's digits for the test, int64 (num_test,).
+    """
 
     style: Style
     train_rows: np.ndarray
@@ -51,30 +59,35 @@ def load_digits(
 ) -> tuple[MemoryClientData, MemoryClientData]:
     """Returns real digits by simulated writers, in Federated EMNIST's convention.
 
-    Every source image is used once: by one writer, either to train or to test.
+    Each source image is used once, by one writer, either to train or to test.
 
     Args:
         num_clients: Number of simulated writers, between 2 and 359 (five digits each).
-        alpha: Concentration of the writers' label mixes, above 0; small is skewed.
-        seed: Seed of styles, label mixes and the split.
+        alpha: Concentration of the writers' label mixes, finite and above 0; a small value gives
+            skewed mixes.
+        seed: Seed of sizes, styles, label mixes and the split, at least 0.
 
     Returns:
-        `(train, test)`, every writer in both; ids `writer_000`, `writer_001`, …
+        `(train, test)`, with every writer in both; the ids are `writer_000`, `writer_001`, …
 
     Raises:
+        TypeError: An argument is not a number.
         ValueError: `num_clients` or `alpha` is out of range.
+
+    Example:
+        >>> train, test = load_digits(num_clients=20)
+        >>> train.client_ids[0], train.image_shape
+        ('writer_000', (28, 28))
     """
     writers = create_writers(num_clients, alpha=alpha, seed=seed)
     images, labels = _source()
 
-    def read(client_id: str, rows_of: str) -> Examples:
-        writer = writers[client_id]
-        rows = getattr(writer, rows_of)
-        return Examples(render(images[rows], writer.style), labels[rows])
+    def draw(style: Style, rows: np.ndarray) -> Examples:
+        return Examples(render(images[rows], style), labels[rows])
 
     return (
-        MemoryClientData(writers, functools.partial(read, rows_of="train_rows")),
-        MemoryClientData(writers, functools.partial(read, rows_of="test_rows")),
+        MemoryClientData(writers, lambda name: draw(writers[name].style, writers[name].train_rows)),
+        MemoryClientData(writers, lambda name: draw(writers[name].style, writers[name].test_rows)),
     )
 
 
@@ -83,22 +96,20 @@ def create_writers(num_clients: int, *, alpha: float = 5.0, seed: int = 0) -> di
 
     Args:
         num_clients: Number of writers, between 2 and 359.
-        alpha: Concentration of their label mixes, above 0; small is skewed.
-        seed: Seed of sizes, styles, label mixes and the split.
+        alpha: Concentration of their label mixes, finite and above 0; a small value gives skewed
+            mixes.
+        seed: Seed of sizes, styles, label mixes and the split, at least 0.
 
     Returns:
-        Client id (`writer_000`, …) to `Writer`. The rows, int64 (n,) into scikit-learn's digits, are
-        disjoint and together all 1,797.
+        A dictionary from the client's id (`writer_000`, …) to its writer. The rows of all writers
+        are disjoint; together they are all 1,797.
 
     Raises:
+        TypeError: An argument is not a number.
         ValueError: `num_clients` or `alpha` is out of range.
     """
-    most = NUM_SOURCE_IMAGES // MIN_EXAMPLES
-    if not 2 <= num_clients <= most:
-        raise ValueError(
-            f"num_clients must be between 2 and {most} (each writer needs {MIN_EXAMPLES} of the "
-            f"{NUM_SOURCE_IMAGES} digits). Found {num_clients}."
-        )
+    max_clients = NUM_SOURCE_IMAGES // MIN_EXAMPLES
+    check_count("num_clients", num_clients, at_least=2, at_most=max_clients)
     rng = np.random.default_rng(seed)
     sizes = _draw_sizes(num_clients, rng)
     parts = partition.dirichlet(_source()[1], num_clients, alpha=alpha, sizes=sizes, seed=seed)
@@ -115,7 +126,7 @@ def _draw_sizes(num_clients: int, rng: np.random.Generator) -> np.ndarray:
     spread = rng.lognormal(sigma=0.5, size=num_clients)
     spare = NUM_SOURCE_IMAGES - MIN_EXAMPLES * num_clients
     sizes = MIN_EXAMPLES + np.floor(spare * spread / spread.sum()).astype(int)
-    sizes[: NUM_SOURCE_IMAGES - sizes.sum()] += 1  # what the rounding down left over
+    sizes[: NUM_SOURCE_IMAGES - sizes.sum()] += 1  # the digits that the rounding left out
     return sizes
 
 
@@ -129,17 +140,17 @@ def _draw_style(rng: np.random.Generator) -> Style:
 
 
 def render(images: np.ndarray, style: Style) -> np.ndarray:
-    """Draws 8x8 digits at 28x28 in a writer's style.
+    """Draws digits of 8x8 pixels as digits of 28x28 pixels in a writer's style.
 
     Args:
-        images: (n, 8, 8), ink in [0, 1].
+        images: float (n, 8, 8) in [0, 1]; 0.0 is the background, 1.0 is ink.
         style: The writer's style.
 
     Returns:
-        float32 (n, 28, 28), background 1.0, ink towards 0.0.
+        float32 (n, 28, 28) in [0, 1]; 1.0 is the background, 0.0 is ink.
     """
     scale = _PIXELS_PER_SOURCE_PIXEL * style.size
-    # Each pixel of the target looks up where it comes from in the source (row, column).
+    # From the position (row, column) of a target's pixel to that in the source.
     to_source = np.array([[1.0, 0.0], [style.slant, 1.0 / style.aspect]]) / scale
     offset = _SOURCE_CENTER - to_source @ np.full(2, _TARGET_CENTER)
     ink = np.stack(

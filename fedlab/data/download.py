@@ -1,57 +1,59 @@
-"""Downloads and unpacks a file so that its final name always stands for a whole, checked file."""
+"""Downloads and unpacks a file; a file with the final name is always whole and checked.
 
-import contextlib
+Pooch downloads and hashes. `pooch.retrieve` and `pooch.Decompress` are not used: they bound no size,
+and they unpack to the final name before anything is checked.
+"""
+
 import errno
-import hashlib
 import lzma
 import re
 import shutil
-from collections.abc import Callable, Iterator
+import urllib.parse
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, TypeAlias
 
 import pooch
+from pooch.hashes import hash_matches
 from tqdm.auto import tqdm
 from tqdm.utils import CallbackIOWrapper
 
 from fedlab.files import PART_PATTERN, create_part, remove_abandoned, written_beside
 
-CheckFn = Callable[[Path], None]
+CheckFn: TypeAlias = Callable[[Path], None]
+ENOUGH_BYTES = 6 * 10**9  # more than Federated EMNIST's download and the unpacked file together
+MAX_BYTES = ENOUGH_BYTES  # of a download, and of an unpacked file
 _CHUNK = 1 << 20
 _TIMEOUT_SECONDS = 30
 _BAR_AFTER_SECONDS = 1
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-# Federated EMNIST's download and the 3.5 GB or more that come out of it, with some to spare.
-ENOUGH_BYTES = 6 * 10**9
-_MOST_UNPACKED = 25  # times the packed size: pixels that are mostly paper pack well
+_MAX_PACKING_RATIO = 25  # unpacked size divided by packed size; a uniform background packs well
 
 
-def download_and_unpack(url: str, target: Path, *, check_fn: CheckFn) -> None:
-    """Downloads an LZMA-packed file to `target`, unpacked; a failed attempt leaves nothing behind.
+def download_and_unpack(
+    url: str, target: Path, *, check_fn: CheckFn, known_hash: str | None = None
+) -> None:
+    """Downloads an LZMA-packed file and unpacks it; a failed attempt leaves nothing behind.
 
     Args:
-        url: An http(s) address of a `.lzma` or `.xz` file.
-        target: Where the unpacked file goes.
-        check_fn: Raises `ValueError` where the unpacked file is not good.
+        url: The address of a `.lzma` or `.xz` file, http or https.
+        target: The path of the unpacked file.
+        check_fn: A function that raises `ValueError` if the file at a path is not good.
+        known_hash: The SHA-256 of the packed file, in hexadecimal digits. Default: not checked.
 
     Raises:
         OSError: There is not enough space.
-        ConnectionError: The download failed. The message names the other ways to the data.
-        ValueError: What came is damaged or not the data.
+        ConnectionError: The download failed. The message names other ways to the data.
+        ValueError: The file is too large or damaged, has another SHA-256 or is not good, or the
+            address redirects from https to another protocol.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target.parent, re.escape(target.name) + PART_PATTERN)
     _check_space(target.parent, ENOUGH_BYTES)
     with create_part(target) as packed:
         try:
-            _download(url, packed)
-        except OSError as error:  # every error of requests is one
-            if error.errno in _FULL:
-                raise _no_space(target.parent, "the download") from error
-            raise ConnectionError(
-                f"Could not download {url} ({type(error).__name__}). {_three_ways(target)}"
-            ) from error
-        try:
+            _download(url, packed, target)
+            hash_matches(packed, known_hash, strict=True, source=url)
             unpack(packed, target, check_fn=check_fn, shown_name=url)
         except ValueError as error:
             raise ValueError(f"{error} {_three_ways(target)}") from error
@@ -62,20 +64,51 @@ def _check_space(folder: Path, needed_bytes: int) -> None:
         raise _no_space(folder, f"the data set, which needs {needed_bytes / 1e9:.2g} GB there")
 
 
-def _no_space(folder: Path, what: str) -> OSError:
+def _no_space(folder: Path, content: str) -> OSError:
     free = shutil.disk_usage(folder).free / 1e9
     return OSError(
-        f"There is not enough space in {folder} ({free:.1f} GB free) for {what}: free some, or "
+        f"There is not enough space in {folder} ({free:.1f} GB free) for {content}: free some, or "
         "name a folder on a larger disk with cache_dir=."
     )
 
 
-def _download(url: str, target: Path) -> None:
-    name = url.rsplit("/", 1)[-1]
-    # Pooch asks whether the bar is true before it sets the total; without one that is an error.
-    with tqdm(total=1, unit="B", unit_scale=True, desc=f"Downloading {name}") as bar:
-        downloader = pooch.HTTPDownloader(progressbar=bar, timeout=_TIMEOUT_SECONDS)
-        downloader(url, str(target), None)
+def _download(url: str, packed: Path, target: Path) -> None:
+    # Pooch tests the truth of the bar before it sets the total; without a total that is an error.
+    with (
+        packed.open("wb") as file,
+        tqdm(total=1, unit="B", unit_scale=True, desc=f"Downloading {_base_name(url)}") as bar,
+    ):
+        try:
+            pooch.HTTPDownloader(
+                progressbar=bar, timeout=_TIMEOUT_SECONDS, hooks={"response": _check_redirection}
+            )(url, _bounded(file, url), None)
+        except OSError as error:  # every error of requests is one
+            if error.errno in _FULL:
+                raise _no_space(target.parent, "the download") from error
+            raise ConnectionError(
+                f"Could not download {url} ({type(error).__name__}). {_three_ways(target)}"
+            ) from error
+
+
+def _check_redirection(response: Any, **_options: Any) -> None:
+    """Raises ValueError for an answer that redirects from https to another protocol."""
+    location = urllib.parse.urljoin(response.url, response.headers.get("location", ""))
+    if response.url.startswith("https:") and not location.lower().startswith("https:"):
+        raise ValueError(f"{response.url} redirects to {location}, which is not https.")
+
+
+def _bounded(file: IO[bytes], shown_name: str) -> CallbackIOWrapper:
+    """Returns the file for writing, with a bound, which neither pooch nor lzma has."""
+
+    def check_size(_num_bytes: int) -> None:
+        if file.tell() > MAX_BYTES:
+            raise ValueError(f"{shown_name} has more than {MAX_BYTES / 1e9:.2g} GB.")
+
+    return CallbackIOWrapper(check_size, file, "write")
+
+
+def _base_name(address: str) -> str:
+    return address.rsplit("/", 1)[-1]
 
 
 def _three_ways(target: Path) -> str:
@@ -90,42 +123,61 @@ def _three_ways(target: Path) -> str:
 
 
 def unpack_to_cache(packed: Path, cache_dir: Path, *, check_fn: CheckFn) -> Path:
-    """Unpacks a local file once, to a name made of its content's SHA-256, and returns that.
+    """Unpacks a local file once, to a name that contains the SHA-256 of its content.
+
+    Args:
+        packed: A `.lzma` or `.xz` file.
+        cache_dir: The folder of the unpacked file, which is made if it does not exist.
+        check_fn: A function that raises `ValueError` if the file at a path is not good.
+
+    Returns:
+        The path of the unpacked file.
 
     Raises:
         OSError: There is not enough space.
-        ValueError: The file is damaged or not the data.
+        ValueError: The file is too large, damaged or not good.
     """
-    with packed.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = pooch.file_hash(packed)
     target = cache_dir / f"{packed.stem.removesuffix('.sqlite')}-{digest[:16]}.sqlite"
     if not target.exists():
         cache_dir.mkdir(parents=True, exist_ok=True)
         remove_abandoned(cache_dir, r".+-[0-9a-f]{16}\.sqlite" + PART_PATTERN)
-        packed_bytes = packed.stat().st_size
-        _check_space(cache_dir, min(_MOST_UNPACKED * packed_bytes, ENOUGH_BYTES))
+        _check_space(cache_dir, min(_MAX_PACKING_RATIO * packed.stat().st_size, ENOUGH_BYTES))
         unpack(packed, target, check_fn=check_fn, shown_name=str(packed))
     return target
 
 
 def unpack(packed: Path, target: Path, *, check_fn: CheckFn, shown_name: str) -> None:
-    """Unpacks an LZMA or XZ file beside `target`, checks it, and renames it into place.
+    """Unpacks an LZMA or XZ file beside `target`, checks it, and renames it to `target`.
+
+    Args:
+        packed: A `.lzma` or `.xz` file.
+        target: The path of the unpacked file; its folder exists.
+        check_fn: A function that raises `ValueError` if the file at a path is not good.
+        shown_name: The path or address of the packed file, for messages.
 
     Raises:
         OSError: There is not enough space.
-        ValueError: The packed file is cut off or damaged, or what it holds fails `check_fn`.
+        ValueError: The file is too large, damaged or not good.
     """
     with written_beside(target) as part:
         try:
             with (
-                _with_bar(packed, shown_name) as file,
-                lzma.open(file) as source,
+                packed.open("rb") as file,
+                tqdm.wrapattr(
+                    file,
+                    "read",
+                    total=packed.stat().st_size,
+                    desc=f"Unpacking {_base_name(shown_name)}",
+                    delay=_BAR_AFTER_SECONDS,
+                ) as counted,
+                lzma.open(counted) as source,
                 part.open("wb") as sink,
             ):
-                shutil.copyfileobj(source, sink, _CHUNK)
+                shutil.copyfileobj(source, _bounded(sink, shown_name), _CHUNK)
         except OSError as error:
             if error.errno in _FULL:
-                raise _no_space(target.parent, f"what is in {shown_name}") from error
+                raise _no_space(target.parent, f"the content of {shown_name}") from error
             raise
         except (lzma.LZMAError, EOFError) as error:
             raise ValueError(
@@ -133,19 +185,5 @@ def unpack(packed: Path, target: Path, *, check_fn: CheckFn, shown_name: str) ->
             ) from error
         try:
             check_fn(part)
-        except ValueError as error:  # it names the part, which the learner never sees
+        except ValueError as error:  # its message names the part, which is then removed
             raise ValueError(str(error).replace(str(part), shown_name)) from error
-
-
-@contextlib.contextmanager
-def _with_bar(packed: Path, shown_name: str) -> Iterator[IO[bytes]]:
-    """Opens a packed file; a bar shows how much of it has been read, where that takes its time."""
-    bar = tqdm(
-        total=packed.stat().st_size,
-        unit="B",
-        unit_scale=True,
-        desc=f"Unpacking {shown_name.rsplit('/', 1)[-1]}",
-        delay=_BAR_AFTER_SECONDS,
-    )
-    with packed.open("rb") as file, bar:
-        yield CallbackIOWrapper(bar.update, file, "read")

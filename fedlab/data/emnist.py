@@ -1,4 +1,4 @@
-"""Federated EMNIST (Caldas et al. 2018): its SQLite file, read, and fetched where it is missing."""
+"""Federated EMNIST (Caldas et al. 2018): reads its SQLite file, and downloads it if necessary."""
 
 import contextlib
 import functools
@@ -19,6 +19,7 @@ URL = "https://storage.googleapis.com/tff-datasets-public/emnist_all.sqlite.lzma
 URL_VARIABLE = "FEDLAB_EMNIST_URL"
 DIGIT_SPLITS = ("digits_only_train", "digits_only_test")
 ALL_SPLITS = ("all_train", "all_test")
+NUM_CHARACTERS = 62  # digits, capital and small letters
 _FEATURES = {
     "pixels": tf.io.FixedLenFeature(DIGIT_SHAPE, tf.float32),
     "label": tf.io.FixedLenFeature((), tf.int64),
@@ -30,42 +31,49 @@ def load_emnist(
     only_digits: bool = True,
     path: str | Path | None = None,
     url: str | None = None,
+    known_hash: str | None = None,
     cache_dir: str | Path | None = None,
 ) -> tuple[MemoryClientData, MemoryClientData]:
-    """Returns the real Federated EMNIST, downloaded once: a few hundred megabytes.
+    """Returns the real Federated EMNIST, which is downloaded once: a few hundred megabytes.
 
-    Unpacked it is 3.5 GB or more: TFF's documentation counts 1,131,773 examples in the file, each
-    with 3,136 bytes of pixels. All its digits in memory take 1.2 GB.
+    The unpacked file has 3.5 GB or more: TFF's documentation counts 1,131,773 examples in it, each
+    with 3,136 bytes of pixels. All digits together take 1.2 GB of memory.
 
-    The same data as `tff.simulation.datasets.emnist.load_data`, but a download is written beside
-    its place, checked, and only then given its name; TFF's loader takes one that was cut short for
-    the data set ever after.
+    The data are those of `tff.simulation.datasets.emnist.load_data`. Unlike TFF's loader, this
+    function never uses a download that was cut off: the file gets its name after it is checked.
 
     Args:
-        only_digits: 10 labels, 3,383 writers; else also letters: 62 labels, 3,400 writers.
-        path: A local file, `.sqlite` or `.sqlite.lzma`; nothing is downloaded then.
-        url: A mirror of the `.sqlite.lzma` file. Default: the variable `FEDLAB_EMNIST_URL`, else
-            Google's storage.
-        cache_dir: Where the unpacked file is kept. Default: `fedlab.files.cache_dir()`.
+        only_digits: Whether to load the digits (10 labels, 3,383 writers) or digits and letters (62
+            labels, 3,400 writers).
+        path: A local file, `.sqlite` or `.sqlite.lzma`. Default: the file is downloaded.
+        url: The address of a mirror of the `.sqlite.lzma` file, http or https. Default: the variable
+            `FEDLAB_EMNIST_URL`, or Google's storage if it is not set.
+        known_hash: The SHA-256 of the file at `url`, which is then checked. Default: no such check.
+        cache_dir: The folder of the unpacked file. Default: `fedlab.files.cache_dir()`.
 
     Returns:
-        `(train, test)`, every writer in both.
+        `(train, test)`, with every writer in both.
 
     Raises:
-        FileNotFoundError: `path` is not there.
+        FileNotFoundError: The file at `path` does not exist.
         OSError: There is not enough space for the download and the unpacked file.
-        ConnectionError: The download failed; the message names the ways round.
-        ValueError: The file is damaged or is not Federated EMNIST's format.
+        ConnectionError: The download failed; the message names other ways to the data.
+        ValueError: The file is damaged, has another SHA-256 or is not of Federated EMNIST's format.
     """
-    splits, num_classes = (DIGIT_SPLITS, NUM_DIGITS) if only_digits else (ALL_SPLITS, 62)
+    splits, num_classes = (
+        (DIGIT_SPLITS, NUM_DIGITS) if only_digits else (ALL_SPLITS, NUM_CHARACTERS)
+    )
     cache_dir = Path(cache_dir or files.cache_dir())
     if path is None:
         path = cache_dir / FILE_NAME
         if not path.exists():
             origin = url or os.environ.get(URL_VARIABLE) or URL
-            download.download_and_unpack(origin, path, check_fn=check_every_page)
+            download.download_and_unpack(
+                origin, path, check_fn=check_every_page, known_hash=known_hash
+            )
         _check_cached(path)
-    return load_sqlite(path, splits=splits, num_classes=num_classes, cache_dir=cache_dir)
+    train, test = load_sqlite(path, splits=splits, num_classes=num_classes, cache_dir=cache_dir)
+    return train, test
 
 
 def _check_cached(path: Path) -> None:
@@ -85,16 +93,17 @@ def load_sqlite(
     """Returns client data from a file in the format of TFF's `SqlClientData`.
 
     Args:
-        path: `.sqlite`, or `.sqlite.lzma` / `.sqlite.xz`, which is unpacked to the cache once.
-        splits: Names of the splits to return, in this order.
-        num_classes: Labels must lie in [0, num_classes).
-        cache_dir: Where packed files are unpacked to. Default: `fedlab.files.cache_dir()`.
+        path: The file, `.sqlite`, or `.sqlite.lzma` or `.sqlite.xz`, which is unpacked once. Its
+            images have 28x28 pixels.
+        splits: The names of the splits to return, in this order.
+        num_classes: Number of labels; labels must lie in [0, num_classes).
+        cache_dir: The folder of unpacked files. Default: `fedlab.files.cache_dir()`.
 
     Returns:
-        One `MemoryClientData` per split. A client is read when it is first asked for.
+        One `MemoryClientData` per split. A client is read when its examples are first used.
 
     Raises:
-        FileNotFoundError: The file is not there.
+        FileNotFoundError: The file does not exist.
         OSError: There is not enough space to unpack it.
         ValueError: The file is cut off or damaged, not of this format, or lacks a split.
     """
@@ -115,8 +124,8 @@ def _load_split(path: Path, split: str, num_classes: int) -> MemoryClientData:
         ).fetchall()
         names = connection.execute("SELECT DISTINCT split_name FROM client_metadata").fetchall()
     if not rows:
-        found = ", ".join(sorted(name for (name,) in names)) or "none"
-        raise ValueError(f"{path} has no split {split!r}. It has: {found}.")
+        present = ", ".join(sorted(name for (name,) in names)) or "none"
+        raise ValueError(f"{path} has no split {split!r}. It has: {present}.")
     read_fn = functools.partial(_read_client, path, split)
     return MemoryClientData([client_id for (client_id,) in rows], read_fn, num_classes)
 
@@ -133,7 +142,7 @@ def _read_client(path: Path, split: str, client_id: str) -> Examples:
     try:
         parsed = tf.io.parse_example([proto for (proto,) in rows], _FEATURES)
     except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
-        # The second is TensorFlow's message itself, where it quotes the bytes that it met.
+        # TensorFlow's message may quote bytes that are no text: a UnicodeDecodeError.
         raise ValueError(
             f"Client {client_id!r} in {path}: an example is not a tf.train.Example with a 28x28 "
             f"float 'pixels' and an integer 'label'. Get the file again."
@@ -143,7 +152,7 @@ def _read_client(path: Path, split: str, client_id: str) -> Examples:
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[sqlite3.Connection]:
-    """Opens the file read-only; whatever SQLite says of it names the file."""
+    """Opens the file read-only. An error of SQLite becomes a ValueError that names the file."""
     try:
         with contextlib.closing(
             sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
@@ -156,23 +165,26 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
 def check_sqlite(path: Path) -> None:
     """Checks that a file is whole and has the tables of TFF's `SqlClientData`.
 
-    SQLite's header says how many pages there are, so a file that was cut off is told at once.
+    SQLite's header contains the number of pages, so a file that was cut off is noticed at once.
+
+    Args:
+        path: The file.
 
     Raises:
-        ValueError: It is not. The message names the file.
+        ValueError: The file is cut off, damaged or of another format. The message names it.
     """
     with path.open("rb") as file:
         header = file.read(100)
     if not header.startswith(b"SQLite format 3\0") or len(header) < 100:
         raise ValueError(f"{path} is not an SQLite file. Get the file again.")
     page_size = int.from_bytes(header[16:18], "big")
-    page_size = 65536 if page_size == 1 else page_size  # the file format's own way to write 65536
-    expected, found = page_size * int.from_bytes(header[28:32], "big"), path.stat().st_size
-    if found < expected:
-        raise ValueError(f"{path} is cut off: {found} of {expected} bytes. Get the file again.")
-    wanted = {"examples": "serialized_example_proto", "client_metadata": "num_examples"}
+    page_size = 65536 if page_size == 1 else page_size  # 65536 has no room in two bytes
+    num_bytes, expected = path.stat().st_size, page_size * int.from_bytes(header[28:32], "big")
+    if num_bytes < expected:
+        raise ValueError(f"{path} is cut off: {num_bytes} of {expected} bytes. Get the file again.")
+    required = {"examples": "serialized_example_proto", "client_metadata": "num_examples"}
     with _open(path) as connection:
-        for table, column in wanted.items():
+        for table, column in required.items():
             columns = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
             if not {"client_id", "split_name", column} <= columns:
                 raise ValueError(
@@ -182,12 +194,15 @@ def check_sqlite(path: Path) -> None:
 
 
 def check_every_page(path: Path) -> None:
-    """Checks a new file as `check_sqlite` does, and its structure page by page, which takes longer.
+    """Checks a file as `check_sqlite` does, and its structure page by page, which takes longer.
 
     The `.lzma` format has no checksum, so flipped bytes may unpack without an error.
 
+    Args:
+        path: The file.
+
     Raises:
-        ValueError: The file is not good. The message names it.
+        ValueError: The file is cut off, damaged or of another format. The message names it.
     """
     check_sqlite(path)
     with _open(path) as connection:

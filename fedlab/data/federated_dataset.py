@@ -1,5 +1,6 @@
-"""A federated data set: training and test data by client, and what is known of them."""
+"""A federated data set: training and test data by client, with its name, licence and source."""
 
+import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Iterator
@@ -9,50 +10,44 @@ import numpy as np
 
 from fedlab.data.client_data import Examples, MemoryClientData, pool
 
-PUBLIC_FRACTION = 0.2  # of the clients, where no public examples come from elsewhere
+PUBLIC_FRACTION = 0.2  # of the clients, if the data set has no public examples of its own
 
 
+@dataclasses.dataclass(eq=False)
 class FederatedDataset:
     """A federated data set, from `fedlab.data.load`.
 
-    It unpacks into its two halves: `train, test = data.load()`.
+    It unpacks into training and test data: `train, test = data.load()`.
 
-    Args:
-        name: What results call it.
+    Attributes:
+        name: The name of the data set in results.
         train: The clients' training examples.
         test: The test examples of the same clients.
-        public_fn: Returns examples that no client holds, to pre-train on; called when they are needed.
-            Default: the training examples of the last fifth of the clients are public; see
-            `participants`.
-        argument: What `load` takes to load it. Default: the name.
-        description: What may stand under a result.
+        public_fn: A function that returns examples of no client, to pre-train on; called when they
+            are first used. Default: the training examples of the last fifth of the clients are
+            public, and these clients do not take part in a federation that uses them.
+        argument: The argument with which `load` loads it. Default: the name.
+        description: A description for captions. Default: the name.
         licence: The licence of the examples.
         source: Who collected the examples, and where they were published.
     """
 
-    def __init__(
-        self,
-        name: str,
-        train: MemoryClientData,
-        test: MemoryClientData,
-        *,
-        public_fn: Callable[[], Examples] | None = None,
-        argument: str | None = None,
-        description: str = "",
-        licence: str = "",
-        source: str = "",
-    ):
-        self.name = name
-        self.train = train
-        self.test = test
-        self.argument = argument or name
-        self.description = description or name
-        self.licence = licence
-        self.source = source
-        self._public_fn = public_fn
+    name: str
+    train: MemoryClientData
+    test: MemoryClientData
+    _: dataclasses.KW_ONLY
+    public_fn: Callable[[], Examples] | None = None
+    argument: str = ""
+    description: str = ""
+    licence: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        self.argument = self.argument or self.name
+        self.description = self.description or self.name
 
     def __iter__(self) -> Iterator[MemoryClientData]:
-        """Yields the training half, then the test half."""
+        """Yields the training data, then the test data."""
         yield self.train
         yield self.test
 
@@ -63,44 +58,45 @@ class FederatedDataset:
 
     @property
     def num_classes(self) -> int:
-        """Labels lie in [0, num_classes)."""
+        """Number of labels; labels lie in [0, num_classes)."""
         return self.train.num_classes
 
     @functools.cached_property
     def pooled_test(self) -> Examples:
-        """All test examples, client after client in the order of `test.client_ids`."""
+        """All test examples, in the order of `test.client_ids`."""
         return pool(self.test)
 
     @functools.cached_property
     def test_owners(self) -> np.ndarray:
-        """The client that holds each of `pooled_test`: str (num_test,)."""
+        """The id of the client of each example in `pooled_test`: str (num_test,)."""
         sizes = [len(self.test.examples(client_id).labels) for client_id in self.test.client_ids]
         return np.repeat(self.test.client_ids, sizes)
 
     @functools.cached_property
     def public_examples(self) -> Examples:
-        """The examples to pre-train on."""
-        if self._public_fn is not None:
-            return self._public_fn()
+        """The examples to pre-train on, which belong to no client that then takes part."""
+        if self.public_fn is not None:
+            return self.public_fn()
         return pool(self.train.select(self.train.client_ids[self._num_private() :]))
 
     @functools.cached_property
     def sha256(self) -> str:
-        """16 hexadecimal digits of who holds which examples, in training and in test."""
+        """The first 16 hexadecimal digits of the SHA-256 of all clients' ids and examples."""
         digest = hashlib.sha256()
         for client_data in self:
             for client_id in client_data.client_ids:
                 pixels, labels = client_data.examples(client_id)
                 digest.update(f"{client_id} {len(labels)} ".encode())
-                digest.update(np.ascontiguousarray(pixels))
-                digest.update(np.ascontiguousarray(labels))
+                digest.update(np.ascontiguousarray(pixels).data)
+                digest.update(np.ascontiguousarray(labels).data)
         return digest.hexdigest()[:16]
 
     def participants(self, *, pretrained: bool) -> MemoryClientData:
         """Returns the training data of the clients that take part in a federation.
 
-        These are all, unless the model was pre-trained on the examples of some clients. Those do not
-        take part; their test examples stay in the test, so that all runs are measured on the same.
+        These are all clients, unless the model was pre-trained on the examples of some. Those do not
+        take part; their test examples remain in the test data, so that all runs are measured on the
+        same examples.
 
         Args:
             pretrained: Whether the federation starts from a model that was pre-trained on
@@ -109,7 +105,7 @@ class FederatedDataset:
         Raises:
             ValueError: There are too few clients to make some of them public.
         """
-        if not pretrained or self._public_fn is not None:
+        if not pretrained or self.public_fn is not None:
             return self.train
         return self.train.select(self.train.client_ids[: self._num_private()])
 

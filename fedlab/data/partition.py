@@ -1,26 +1,29 @@
 """Ways to split a pool of examples among clients, from IID to strongly non-IID.
 
-Every function returns one int64 index array per client. Together the arrays hold each index of the
-pool exactly once, and no client is left empty.
+Every function returns one int64 index array per client. Together the arrays contain each index of
+the pool exactly once, and no client is left empty.
 """
 
-from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-Partition = list[np.ndarray]
+from fedlab.checks import check_count, check_number
+
+Partition: TypeAlias = list[np.ndarray]
 
 
 def iid(num_examples: int, num_clients: int, *, seed: int = 0) -> Partition:
     """Deals shuffled examples out evenly: every client sees the same label mix, up to chance.
 
     Args:
-        num_examples: Size of the pool.
+        num_examples: Number of examples in the pool.
         num_clients: Number of clients, between 1 and `num_examples`.
-        seed: Seed of the shuffle.
+        seed: Seed of the shuffle, at least 0.
 
     Returns:
-        `num_clients` index arrays whose sizes differ by at most one.
+        `num_clients` index arrays, int64 (num_client_examples,), whose sizes differ by at most one.
 
     Raises:
         ValueError: `num_clients` is out of range.
@@ -31,38 +34,39 @@ def iid(num_examples: int, num_clients: int, *, seed: int = 0) -> Partition:
 
 
 def shards(
-    labels: Sequence[int], num_clients: int, *, shards_per_client: int = 2, seed: int = 0
+    labels: npt.ArrayLike, num_clients: int, *, shards_per_client: int = 2, seed: int = 0
 ) -> Partition:
     """Sorts by label, cuts into shards and deals them out (McMahan et al. 2017, section 3).
 
     Args:
-        labels: int (num_examples,).
-        num_clients: Number of clients.
-        shards_per_client: A client sees about this many different labels.
-        seed: Seed of the deal.
+        labels: The labels of the pool, int (num_examples,).
+        num_clients: Number of clients, between 1 and `num_examples // shards_per_client`.
+        shards_per_client: Number of shards of a client, at least 1. If shards are smaller than the
+            groups of equal labels, most clients have examples of about this many labels.
+        seed: Seed of the deal, at least 0.
 
     Returns:
-        `num_clients` index arrays.
+        `num_clients` index arrays, int64 (num_client_examples,).
 
     Raises:
-        ValueError: There are not enough examples to fill every shard.
+        TypeError: `shards_per_client` is not a whole number.
+        ValueError: The labels are no integers, or there are too few examples to fill every shard.
     """
-    labels = _as_labels(labels)
-    if shards_per_client < 1:
-        raise ValueError(f"shards_per_client must be at least 1. Found {shards_per_client}.")
+    label_array = _check_labels(labels)
+    check_count("shards_per_client", shards_per_client)
+    _check_num_clients(num_clients, len(label_array) // shards_per_client)
     num_shards = num_clients * shards_per_client
-    _check_num_clients(num_clients, len(labels) // shards_per_client)
-    pieces = np.array_split(np.argsort(labels, kind="stable"), num_shards)
-    order = np.random.default_rng(seed).permutation(num_shards).reshape(num_clients, -1)
-    return [np.concatenate([pieces[shard] for shard in mine]) for mine in order]
+    pieces = np.array_split(np.argsort(label_array, kind="stable"), num_shards)
+    dealt = np.random.default_rng(seed).permutation(num_shards).reshape(num_clients, -1)
+    return [np.concatenate([pieces[shard] for shard in client_shards]) for client_shards in dealt]
 
 
 def dirichlet(
-    labels: Sequence[int],
+    labels: npt.ArrayLike,
     num_clients: int,
     *,
     alpha: float,
-    sizes: Sequence[int] | None = None,
+    sizes: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> Partition:
     """Gives each client a label mix of its own, drawn from a Dirichlet (Hsu et al. 2019, section 3).
@@ -71,41 +75,47 @@ def dirichlet(
     from the labels still in the pool in proportion to q_k.
 
     Args:
-        labels: int (num_examples,).
-        num_clients: Number of clients.
-        alpha: Concentration, above 0. Large: every client looks like the pool. Small: a client
-            holds few labels.
-        sizes: Examples per client, each at least 1, summing to `num_examples`. Even if `None`.
-        seed: Seed of all draws.
+        labels: The labels of the pool, int (num_examples,).
+        num_clients: Number of clients, between 1 and `num_examples`.
+        alpha: Concentration, finite and above 0. With 100 every client's label mix is close to that
+            of the pool; with 0.1 most clients have few labels.
+        sizes: Number of examples of each client, int (num_clients,), each at least 1, with the sum
+            `num_examples`. Default: sizes that differ by at most one.
+        seed: Seed of all draws, at least 0.
 
     Returns:
-        `num_clients` index arrays.
+        `num_clients` index arrays, int64 (num_client_examples,).
 
     Raises:
-        ValueError: `alpha` is not positive, or the sizes do not fit the pool.
+        TypeError: `alpha` is not a number.
+        ValueError: The labels are no integers, `alpha` or `num_clients` is out of range, or the
+            sizes do not fit the pool.
     """
-    labels = _as_labels(labels)
-    _check_num_clients(num_clients, len(labels))
-    if not alpha > 0:
-        raise ValueError(f"alpha must be above 0 (0.1 is very skewed, 100 is IID). Found {alpha}.")
-    sizes = _check_sizes(sizes, num_clients, len(labels))
+    label_array = _check_labels(labels)
+    num_examples = len(label_array)
+    _check_num_clients(num_clients, num_examples)
+    check_number("alpha", alpha, above=0)
+    client_sizes = _check_sizes(sizes, num_clients, num_examples)
     rng = np.random.default_rng(seed)
-    pools = [list(rng.permutation(np.flatnonzero(labels == label))) for label in np.unique(labels)]
-    share = np.array([len(pool) for pool in pools]) / len(labels)
+    rows_by_label = [np.flatnonzero(label_array == label) for label in np.unique(label_array)]
+    pools = [list(rng.permutation(rows)) for rows in rows_by_label]
+    share = np.array([len(pool) for pool in pools]) / num_examples
     parts: Partition = [np.empty(0, np.int64)] * num_clients
-    # The last clients get what is left over, so who they are is drawn too.
+    # The last clients get the examples that remain, so which clients are last is drawn too.
     for client in rng.permutation(num_clients):
         label_mix = rng.dirichlet(alpha * share)
-        parts[client] = _draw(pools, label_mix, sizes[client], rng)
+        parts[client] = _draw(pools, label_mix, client_sizes[client], rng)
     return parts
 
 
-def _draw(pools: list[list], label_mix: np.ndarray, size: int, rng: np.random.Generator):
+def _draw(
+    pools: list[list], label_mix: np.ndarray, size: int, rng: np.random.Generator
+) -> np.ndarray:
     """Takes `size` indices out of `pools` in proportion to `label_mix`, while they last."""
     taken: list[int] = []
     while len(taken) < size:
         left = np.array([len(pool) for pool in pools])
-        # A tiny floor: a mix may put all its weight on labels that have run out.
+        # The constant is for a mix that puts all its weight on labels that have run out.
         weights = np.where(left > 0, label_mix + 1e-12, 0.0)
         wanted = rng.multinomial(size - len(taken), weights / weights.sum())
         for pool, count in zip(pools, np.minimum(wanted, left), strict=True):
@@ -113,33 +123,32 @@ def _draw(pools: list[list], label_mix: np.ndarray, size: int, rng: np.random.Ge
     return np.array(taken, np.int64)
 
 
-def _as_labels(labels: Sequence[int]) -> np.ndarray:
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or len(labels) == 0 or not np.issubdtype(labels.dtype, np.integer):
+def _check_labels(labels: npt.ArrayLike) -> np.ndarray:
+    array = np.asarray(labels)
+    if array.ndim != 1 or len(array) == 0 or not np.issubdtype(array.dtype, np.integer):
         raise ValueError(
             "labels must be a non-empty one-dimensional array of integers. "
-            f"Found shape {labels.shape}, dtype {labels.dtype}."
+            f"Found shape {array.shape}, dtype {array.dtype}."
         )
-    return labels
+    return array
 
 
-def _check_num_clients(num_clients: int, most: int) -> None:
-    if not 1 <= num_clients <= most:
+def _check_num_clients(num_clients: int, max_clients: int) -> None:
+    if not 1 <= num_clients <= max_clients:
         raise ValueError(
-            f"num_clients must be between 1 and {most} (so that each has an example). "
+            f"num_clients must be between 1 and {max_clients} (so that each has an example). "
             f"Found {num_clients}."
         )
 
 
-def _check_sizes(sizes: Sequence[int] | None, num_clients: int, num_examples: int) -> np.ndarray:
+def _check_sizes(sizes: npt.ArrayLike | None, num_clients: int, num_examples: int) -> np.ndarray:
     if sizes is None:
-        return np.array(
-            [len(part) for part in np.array_split(np.arange(num_examples), num_clients)]
-        )
-    sizes = np.asarray(sizes)
-    if len(sizes) != num_clients or sizes.min() < 1 or sizes.sum() != num_examples:
+        smallest, num_larger = divmod(num_examples, num_clients)
+        return smallest + (np.arange(num_clients) < num_larger)
+    array = np.asarray(sizes)
+    if array.shape != (num_clients,) or array.min() < 1 or array.sum() != num_examples:
         raise ValueError(
             f"sizes must be {num_clients} numbers of at least 1 that sum to {num_examples}. "
-            f"Found {len(sizes)} that sum to {sizes.sum()}, the smallest {sizes.min()}."
+            f"Found {array.size} that sum to {array.sum()}, the smallest {min(array.ravel(), default=0)}."
         )
-    return sizes
+    return array

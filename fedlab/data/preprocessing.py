@@ -3,21 +3,24 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_federated as tff
 
 from fedlab.caching import cache_while_alive
+from fedlab.checks import check_seed
 from fedlab.data.augmentation import AugmentFn, get_augmentation
-from fedlab.data.client_data import DIGIT_SHAPE
-from fedlab.data.sampling import SampleFn, check_seed
+from fedlab.data.client_data import DIGIT_SHAPE, MemoryClientData
+from fedlab.data.sampling import SampleFn
 
-CohortFn = Callable[[int], Mapping[str, tf.data.Dataset]]
-_MORE_THAN_A_CLIENT_HAS = 1 << 30  # as a batch size: all its examples
+CohortFn: TypeAlias = Callable[[int], Mapping[str, tf.data.Dataset]]
+_MORE_THAN_A_CLIENT_HAS = 1 << 30  # a batch of this size has all examples of a client
 
 
 def build_input_spec(image_shape: Sequence[int]) -> tuple[tf.TensorSpec, tf.TensorSpec]:
-    """Returns what the models are fed: a batch of images with channels, and its labels.
+    """Returns the input spec of the models: a batch of images with channels, and its labels.
 
     Args:
         image_shape: Shape of one image, (height, width) of grey ones or (height, width, channels).
@@ -38,14 +41,19 @@ class Preprocessing:
     """How a client's examples become batches. The defaults are the article's, for one epoch.
 
     Attributes:
-        batch_size: Examples per batch, at least 1; the last batch of each epoch may be smaller, as
-            in McMahan et al. 2017, algorithm 1. (TFF's tutorials batch across epochs.)
-        num_epochs: Local epochs per round, at least 1.
+        batch_size: Number of examples in a batch, at least 1; the last batch of each epoch may be
+            smaller, as in McMahan et al. 2017, algorithm 1. (TFF's tutorials batch across epochs.)
+        num_epochs: Number of local epochs in a round, at least 1.
         shuffle: Whether each epoch goes through the examples in a new order. The article does not.
-        max_examples: Cap on the examples a client uses, or `None`.
+        max_examples: Largest number of examples of a client, at least 1; the first are used.
+            Default: all.
         seed: Seed of the shuffling and the augmentation, at least 0.
-        augmentation: What every epoch trains on other versions of the images by: a name or a
-            function of `fedlab.data.augmentation`. Default: the images as they are.
+        augmentation: The name of a function in `fedlab.data.augmentation`, or such a function, which
+            changes the images anew in each epoch. Default: the images are not changed.
+
+    Raises:
+        TypeError: `seed` is not a whole number.
+        ValueError: A number is out of range, or there is no augmentation of this name.
     """
 
     batch_size: int = 20
@@ -55,7 +63,7 @@ class Preprocessing:
     seed: int = 0
     augmentation: str | AugmentFn | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_seed(self.seed)
         if self.augmentation is not None:
             get_augmentation(self.augmentation)
@@ -68,13 +76,13 @@ class Preprocessing:
         """Returns the batches of one client for one round.
 
         Args:
-            dataset: Elements `OrderedDict(label, pixels)`, as in Federated EMNIST.
-            *stream: What the shuffling and the augmentation depend on besides `seed`, such as round
-                and client number. The batches are a function of these numbers and the epoch alone:
-                whoever goes through them again meets the same ones.
+            dataset: The client's examples, `OrderedDict(label, pixels)`, as in Federated EMNIST.
+            *stream: Numbers on which the shuffling and the augmentation depend besides `seed`, such
+                as the numbers of the round and of the client, each at least 0. The batches are a
+                function of these numbers and the epoch, so each iteration gives the same batches.
 
         Returns:
-            Batches `(images float32 (b, height, width, channels), labels int32 (b,))`.
+            Batches `(images, labels)`, float32 (b, height, width, channels) and int32 (b,).
         """
         if tf.executing_eagerly() and 0 < dataset.cardinality() < _MORE_THAN_A_CLIENT_HAS:
             whole = dataset.batch(_MORE_THAN_A_CLIENT_HAS).get_single_element()
@@ -82,23 +90,27 @@ class Preprocessing:
         if self.max_examples is not None:
             dataset = dataset.take(self.max_examples)
         whole = dataset.batch(_MORE_THAN_A_CLIENT_HAS).map(to_batch).repeat(self.num_epochs)
+        seed = _draw_seed(self.seed, *stream)
         return whole.enumerate().flat_map(
-            lambda epoch, whole: self._batch(*whole, epoch, _draw_seed(self.seed, *stream))
+            lambda epoch, batch: self._batch(batch[0], batch[1], epoch, seed)
         )
 
-    def apply_to_arrays(self, pixels, labels, *stream: int) -> tf.data.Dataset:
-        """Returns the same batches for examples that are in memory.
+    def apply_to_arrays(
+        self, pixels: np.ndarray, labels: np.ndarray, *stream: int
+    ) -> tf.data.Dataset:
+        """Returns the same batches as `apply`, for examples that are in memory.
 
-        A dataset with functions in it (`map`, `flat_map`) has work to do each time that somebody
-        begins to read it, however few the examples. This one has none, and one graph call makes it.
+        A dataset with functions (`map`, `flat_map`) costs time whenever an iteration begins, however
+        few the examples are. This dataset has no functions, and one graph call makes it.
 
         Args:
             pixels: float32 (n, height, width) or (n, height, width, channels).
             labels: int32 (n,).
-            *stream: See `apply`.
+            *stream: Numbers on which the shuffling and the augmentation depend besides `seed`, such
+                as the numbers of the round and of the client, each at least 0.
 
         Returns:
-            As `apply`.
+            Batches `(images, labels)`, float32 (b, height, width, channels) and int32 (b,).
         """
         images = add_channel(np.asarray(pixels)[: self.max_examples])
         labels = np.asarray(labels)[: self.max_examples]
@@ -111,17 +123,22 @@ class Preprocessing:
     def _is_random(self) -> bool:
         return self.shuffle or self.augmentation is not None
 
-    def _epochs(self, images, labels, seed) -> tf.data.Dataset:
+    def _epochs(self, images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tf.data.Dataset:
         if not self._is_random:
             return self._batch(images, labels, 0, seed).repeat(self.num_epochs)
         epochs = [self._batch(images, labels, epoch, seed) for epoch in range(self.num_epochs)]
         return functools.reduce(tf.data.Dataset.concatenate, epochs)
 
-    def _batch(self, images, labels, epoch, seed) -> tf.data.Dataset:
-        """One epoch. `Dataset.shuffle` also depends on TensorFlow's global seed and earlier readers."""
+    def _batch(
+        self, images: tf.Tensor, labels: tf.Tensor, epoch: int | tf.Tensor, seed: int | tf.Tensor
+    ) -> tf.data.Dataset:
+        """Returns the batches of one epoch.
+
+        `Dataset.shuffle` would depend on TensorFlow's global seed and on earlier iterations, too.
+        """
         pair = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
-        if self.augmentation is not None:  # before the shuffling: an image's draw is its own
-            images = self._augment(tf.convert_to_tensor(images), pair)
+        if self.augmentation is not None:  # first, so that it does not depend on the shuffling
+            images = self._augment(self.augmentation, tf.convert_to_tensor(images), pair)
         if self.shuffle:
             order = tf.random.experimental.stateless_shuffle(
                 tf.range(tf.shape(labels)[0]), seed=pair
@@ -129,9 +146,10 @@ class Preprocessing:
             images, labels = tf.gather(images, order), tf.gather(labels, order)
         return tf.data.Dataset.from_tensor_slices((images, labels)).batch(self.batch_size)
 
-    def _augment(self, images: tf.Tensor, pair: tf.Tensor) -> tf.Tensor:
+    @staticmethod
+    def _augment(augmentation: str | AugmentFn, images: tf.Tensor, pair: tf.Tensor) -> tf.Tensor:
         seed = tf.random.experimental.stateless_fold_in(pair, 1)  # not that of the shuffling
-        augmented = get_augmentation(self.augmentation)(images, seed)
+        augmented = get_augmentation(augmentation)(images, seed)
         is_alike = augmented.shape.is_compatible_with(images.shape)
         if augmented.dtype != images.dtype or not is_alike:
             raise ValueError(
@@ -142,17 +160,22 @@ class Preprocessing:
 
 
 class Cohort(Mapping[str, tf.data.Dataset]):
-    """The clients of a round and their batches, made when they are asked for.
+    """The clients of a round and their batches, which are made when they are used.
 
     Args:
-        client_data: A `ClientData` with Federated EMNIST's elements.
-        client_ids: Who takes part, in this order.
+        client_data: A `ClientData` whose elements have `label` and `pixels`.
+        client_ids: The ids of the clients that take part, in this order.
         preprocessing: How the examples become batches.
-        round_num: What the shuffling depends on, besides the client.
+        round_num: The number of the round, at least 0. The shuffling and the augmentation depend on
+            it and on the client.
     """
 
     def __init__(
-        self, client_data, client_ids: Iterable[str], preprocessing: Preprocessing, round_num: int
+        self,
+        client_data: tff.simulation.datasets.ClientData,
+        client_ids: Iterable[str],
+        preprocessing: Preprocessing,
+        round_num: int,
     ):
         self.client_data = client_data
         self.preprocessing = preprocessing
@@ -164,14 +187,21 @@ class Cohort(Mapping[str, tf.data.Dataset]):
         if client_id not in self._known:
             raise KeyError(client_id)
         stream = self.stream(client_id)
-        if hasattr(self.client_data, "examples"):  # ours, in memory
+        if isinstance(self.client_data, MemoryClientData):
             examples = self.client_data.examples(client_id)
             return self.preprocessing.apply_to_arrays(*examples, *stream)
         dataset = self.client_data.create_tf_dataset_for_client(client_id)
         return self.preprocessing.apply(dataset, *stream)
 
     def stream(self, client_id: str) -> tuple[int, int]:
-        """Returns what a client's shuffling depends on: the round's number and the client's."""
+        """Returns the numbers on which the shuffling and the augmentation of a client depend.
+
+        Args:
+            client_id: The id of a client in the data.
+
+        Returns:
+            The number of the round, and the client's position among the data's client ids.
+        """
         return self.round_num, _number_clients(self.client_data)[client_id]
 
     def __iter__(self) -> Iterator[str]:
@@ -181,45 +211,65 @@ class Cohort(Mapping[str, tf.data.Dataset]):
         return len(self._client_ids)
 
 
-def add_channel(images: np.ndarray) -> np.ndarray:
+def add_channel(images: np.ndarray | tf.Tensor) -> np.ndarray | tf.Tensor:
     """Returns images with an axis for their channels; grey ones get one channel.
 
     Args:
-        images: (n, height, width) or (n, height, width, channels).
+        images: An array or a tensor, (n, height, width) or (n, height, width, channels).
+
+    Returns:
+        The same values as (n, height, width, channels).
     """
-    return images[..., np.newaxis] if images.ndim == 3 else images
+    return images[..., np.newaxis] if len(images.shape) == 3 else images
 
 
 def to_batch(element: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-    """Gives grey images a channel and puts the batch in the order (images, labels).
+    """Returns a batch in the order (images, labels), and gives grey images a channel.
 
     Args:
-        element: A batch of elements: pixels (b, height, width) or (b, height, width, channels), and
-            labels (b,).
+        element: A batch of elements, with `pixels`, (b, height, width) or (b, height, width,
+            channels), and `label`, (b,).
+
+    Returns:
+        The images, (b, height, width, channels), and the labels, (b,), of the same dtypes.
     """
-    pixels = element["pixels"]
-    images = tf.expand_dims(pixels, axis=-1) if pixels.shape.rank == 3 else pixels
-    return images, element["label"]
+    return add_channel(element["pixels"]), element["label"]
 
 
 def preprocess(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Batches of 20 in the order of the file, as the article has them; one epoch."""
+    """Returns batches of 20 in the order of the file, for one epoch, as in the article.
+
+    Args:
+        dataset: A client's examples, `OrderedDict(label, pixels)`, as in Federated EMNIST.
+
+    Returns:
+        Batches `(images, labels)`, float32 (b, height, width, channels) and int32 (b,).
+    """
     return Preprocessing().apply(dataset)
 
 
 def build_cohort_fn(
-    client_data, sample_fn: SampleFn, preprocessing: Preprocessing | None = None
+    client_data: tff.simulation.datasets.ClientData,
+    sample_fn: SampleFn,
+    preprocessing: Preprocessing | None = None,
 ) -> CohortFn:
-    """Ties together who takes part, what each holds, and how it is batched.
+    """Returns a function that makes the batches of each round's cohort.
 
     Args:
-        client_data: A `ClientData` with Federated EMNIST's elements.
-        sample_fn: Round number to client ids, from `fedlab.data.sampling`.
-        preprocessing: Default: `Preprocessing()`.
+        client_data: A `ClientData` whose elements have `label` and `pixels`.
+        sample_fn: A function from the round's number to client ids, from `fedlab.data.sampling`.
+        preprocessing: How the examples become batches. Default: `Preprocessing()`.
 
     Returns:
-        A function from round number to a `Cohort`, `{client_id: batches}`. Calling it again with
-        the same number gives the same batches in the same order.
+        A function from the round's number to a `Cohort`, a mapping from client id to batches. The
+        same number gives the same batches in the same order.
+
+    Example:
+        >>> from fedlab.data import load_digits, sampling
+        >>> train, _ = load_digits()
+        >>> cohort_fn = build_cohort_fn(train, sampling.uniform(train.client_ids, 10, seed=0))
+        >>> len(cohort_fn(1))
+        10
     """
     preprocessing = preprocessing or Preprocessing()
     return lambda round_num: Cohort(client_data, sample_fn(round_num), preprocessing, round_num)
@@ -229,19 +279,19 @@ def build_cohort_fn(
 def _trace(preprocessing: Preprocessing, image_shape: tuple[int, ...]) -> Callable[..., tf.Tensor]:
     """Returns `_epochs` as one graph, from arrays to a dataset as a variant tensor.
 
-    Called from Python, each of a dataset's operations would be paid for again with every client.
+    Without the graph, each of the dataset's operations would be called from Python for each client.
     """
     signature = [*build_input_spec(image_shape), tf.TensorSpec((), tf.int64)]
 
     @tf.function(input_signature=signature, autograph=False)
-    def create(images, labels, seed):
+    def create(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         return tf.data.experimental.to_variant(preprocessing._epochs(images, labels, seed))
 
     return create
 
 
 @cache_while_alive
-def _number_clients(client_data) -> dict[str, int]:
+def _number_clients(client_data: tff.simulation.datasets.ClientData) -> dict[str, int]:
     return {client_id: number for number, client_id in enumerate(client_data.client_ids)}
 
 

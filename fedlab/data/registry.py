@@ -1,10 +1,11 @@
-"""The data sets by name; the variable `FEDLAB_DATASET` switches the whole course.
+"""The data sets by name; the environment variable `FEDLAB_DATASET` selects that of the whole course.
 
-To add a data set, `register` a `DatasetEntry`: lessons, studies, benchmarks and the command line then
-know it by its name.
+To add a data set, `register` a `DatasetEntry`: lessons, studies, benchmarks and the command line can
+then load it by its name.
 """
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -25,13 +26,14 @@ class DatasetEntry:
     """A data set that can be loaded by its name.
 
     Attributes:
-        name: What `load` takes and results show.
-        description: What may stand under a result.
+        name: The argument of `load`, and the name in results.
+        description: A description for captions.
         licence: The licence of the examples.
         source: Who collected the examples, and where they were published.
-        load_fn: Returns `(train, test)`, every client in both; takes the options of `load`.
-        public_fn: Returns examples that no client holds, to pre-train on. Default: see
-            `FederatedDataset`.
+        load_fn: A function that returns `(train, test)`, with every client in both. Its keyword
+            arguments are the options of `load`.
+        public_fn: A function that returns examples of no client, to pre-train on. Default: a model
+            is pre-trained on the examples of some clients, as `FederatedDataset` describes.
     """
 
     name: str
@@ -46,13 +48,13 @@ _ENTRIES: dict[str, DatasetEntry] = {}
 
 
 def register(entry: DatasetEntry) -> None:
-    """Makes a data set known by its name.
+    """Adds a data set, which `load` then loads by its name.
 
     Args:
         entry: The data set.
 
     Raises:
-        ValueError: There is a data set of this name, or the name looks like a path.
+        ValueError: There is a data set with this name, or the name looks like a path.
     """
     if entry.name in _ENTRIES:
         raise ValueError(f"There is a data set {entry.name!r} already. Choose another name.")
@@ -70,16 +72,16 @@ def names() -> list[str]:
 
 
 def selected() -> str:
-    """Returns the name that `FEDLAB_DATASET` holds, "digits" if it is not set, "file" for a path."""
+    """Returns the name in `FEDLAB_DATASET`, "digits" if it is not set, or "file" for a path."""
     value = os.environ.get(DATASET_VARIABLE) or "digits"
     return value if value in _ENTRIES else "file"
 
 
 def describe(name: str | None = None) -> str:
-    """Returns the data set's name as it may stand under a result.
+    """Returns the description of a data set for captions.
 
     Args:
-        name: The name of a data set. Default: what `FEDLAB_DATASET` names.
+        name: The name of a data set. Default: the data set that `FEDLAB_DATASET` selects.
 
     Raises:
         ValueError: There is no such data set.
@@ -94,30 +96,33 @@ def load(name: str | os.PathLike[str] | None = None, **options: Any) -> Federate
     """Loads a federated data set.
 
     Args:
-        name: The name of a data set, such as "digits" (embedded) or "emnist", or the path of a file in
-            Federated EMNIST's format (`.sqlite` or `.sqlite.lzma`). Default: what the variable
-            `FEDLAB_DATASET` holds, else "digits".
-        **options: Passed to the data set's own function: `load_digits`, `load_emnist` or
+        name: The name of a data set, such as "digits" (no download) or "emnist", or the path of a
+            file in Federated EMNIST's format (`.sqlite` or `.sqlite.lzma`). Default: the value of
+            the variable `FEDLAB_DATASET`, or "digits" if it is not set.
+        **options: Keyword arguments of the data set's function: `load_digits`, `load_emnist` or
             `load_sqlite`.
 
     Returns:
-        The `FederatedDataset`, which unpacks into `train, test`: TFF `ClientData`, every client in
-        both, held in memory once read.
+        The data set, which unpacks into `train, test`: TFF `ClientData` with every client in both.
 
     Raises:
         ValueError: There is no such data set, or the file is damaged.
         FileNotFoundError: There is no such file.
+
+    Example:
+        >>> train, test = load("digits", num_clients=10)
+        >>> len(train.client_ids)
+        10
     """
-    chosen = os.fspath(name or os.environ.get(DATASET_VARIABLE) or "digits")
-    if _is_path(chosen):
-        return _load_file(chosen, **options)
-    entry = _get_entry(chosen)
+    argument = os.fspath(name or os.environ.get(DATASET_VARIABLE) or "digits")
+    entry = _build_file_entry(argument) if _is_path(argument) else _get_entry(argument)
     train, test = entry.load_fn(**options)
     return FederatedDataset(
         entry.name,
         train,
         test,
         public_fn=entry.public_fn,
+        argument=argument,
         description=entry.description,
         licence=entry.licence,
         source=entry.source,
@@ -125,15 +130,18 @@ def load(name: str | os.PathLike[str] | None = None, **options: Any) -> Federate
 
 
 def show_name(argument: str) -> str:
-    """Returns what results call the data set that `load` loads, without loading it.
+    """Returns the name in results of the data set that `load` loads, without loading it.
 
     Args:
-        argument: A name or a path, as `load` takes it.
+        argument: The name of a data set, or the path of a file.
+
+    Raises:
+        ValueError: There is no such data set.
     """
     if not _is_path(argument):
         return _get_entry(argument).name
     path = Path(argument).expanduser()
-    # The folder says so itself: its file has Federated EMNIST's name, and is not that.
+    # The file in this folder has the name of Federated EMNIST's file, but contains other data.
     return "writer digits" if path.resolve().parent.name == "writer-digits" else path.name
 
 
@@ -151,17 +159,14 @@ def _get_entry(name: str) -> DatasetEntry:
     return _ENTRIES[name]
 
 
-def _load_file(path: str, **options: Any) -> FederatedDataset:
-    train, test = load_sqlite(path, **options)
-    return FederatedDataset(
-        show_name(path),
-        train,
-        test,
-        public_fn=_load_public_digits,
-        argument=path,
+def _build_file_entry(path: str) -> DatasetEntry:
+    return DatasetEntry(
+        name=show_name(path),
         description="digits by real writers, from a file",
         licence="that of the file",
         source="the file",
+        load_fn=functools.partial(load_sqlite, path),
+        public_fn=_load_public_digits,
     )
 
 

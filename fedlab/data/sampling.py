@@ -1,10 +1,13 @@
 """Which clients take part in a round: always a function of `(seed, round_num)`."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
-SampleFn = Callable[[int], list[str]]
+from fedlab.checks import check_number, check_seed
+
+SampleFn: TypeAlias = Callable[[int], list[str]]
 
 
 def sample_cohort(
@@ -12,21 +15,25 @@ def sample_cohort(
 ) -> list[str]:
     """Draws a cohort uniformly without replacement.
 
-    The same `(seed, round_num)` gives the same cohort, so a resumed run meets the clients that it
-    would have met without the interruption.
+    The same `(seed, round_num)` gives the same cohort, so a resumed run has the same cohorts as a
+    run without the interruption.
 
     Args:
-        client_ids: The population.
-        num_clients: Size of the cohort, between 1 and the population.
-        seed: Non-negative seed of the run.
-        round_num: Number of the round, from 1.
+        client_ids: The ids of the population's clients, all different.
+        num_clients: Number of clients in the cohort, between 1 and the size of the population.
+        seed: Seed of the run, at least 0.
+        round_num: Number of the round, at least 0; the rounds of a run begin with 1.
 
     Returns:
         `num_clients` different client ids, in the order drawn.
 
     Raises:
-        ValueError: The cohort is larger than the population, or smaller than one, or the seed is
-            negative.
+        TypeError: The seed is not a whole number.
+        ValueError: `num_clients` is out of range, or the seed is negative.
+
+    Example:
+        >>> sample_cohort(["ann", "bob", "eve"], 2, seed=0, round_num=1)
+        ['bob', 'eve']
     """
     check_seed(seed)
     if not 1 <= num_clients <= len(client_ids):
@@ -39,14 +46,21 @@ def sample_cohort(
     return [client_ids[index] for index in chosen]
 
 
-def check_seed(seed: int) -> None:
-    """Raises ValueError for a negative seed, which NumPy's generators do not take."""
-    if seed < 0:
-        raise ValueError(f"seed must be at least 0. Found {seed}.")
-
-
 def uniform(client_ids: Sequence[str], num_clients: int, *, seed: int = 0) -> SampleFn:
-    """Returns a function from round number to a fresh random cohort. See `sample_cohort`."""
+    """Returns a function that draws each round's cohort uniformly without replacement.
+
+    Args:
+        client_ids: The ids of the population's clients, all different.
+        num_clients: Number of clients in each cohort, between 1 and the size of the population.
+        seed: Seed of the run, at least 0.
+
+    Returns:
+        A function from the round's number to the cohort that `sample_cohort` draws.
+
+    Raises:
+        TypeError: The seed is not a whole number.
+        ValueError: `num_clients` is out of range, or the seed is negative.
+    """
     client_ids = list(client_ids)
     sample_cohort(client_ids, num_clients, seed=seed, round_num=0)  # fails here, not in round 1
 
@@ -59,6 +73,12 @@ def uniform(client_ids: Sequence[str], num_clients: int, *, seed: int = 0) -> Sa
 def fixed(client_ids: Sequence[str]) -> SampleFn:
     """Returns a function that names the same clients in every round, as the article does.
 
+    Args:
+        client_ids: The ids of the cohort's clients, at least one, all different.
+
+    Returns:
+        A function from the round's number, which has no effect, to the cohort.
+
     Raises:
         ValueError: `client_ids` is empty or names a client twice.
     """
@@ -70,22 +90,24 @@ def fixed(client_ids: Sequence[str]) -> SampleFn:
 
 
 def poisson(client_ids: Sequence[str], expected_num_clients: float, *, seed: int = 0) -> SampleFn:
-    """Returns a function from round number to a cohort in which each client is by its own coin.
+    """Returns a function that draws each client into the cohort independently (Poisson sampling).
 
-    The cohort's size varies, and it may be empty: that is what the accounting of differential
-    privacy counts on (`fedlab.dp.accounting`, sampling="poisson"), together with nobody
-    knowing who took part. Whoever knows the seed does.
+    The cohort's size varies, and it may be 0. The accounting of differential privacy with
+    sampling="poisson" (`fedlab.dp.accounting`) assumes this, and also that nobody knows who took
+    part. Whoever knows the seed knows who took part.
 
     Args:
-        client_ids: The population.
-        expected_num_clients: The mean size, above 0 and at most the population; each client takes
-            part with the probability `expected_num_clients / len(client_ids)`.
-        seed: Non-negative seed of the run.
+        client_ids: The ids of the population's clients, all different.
+        expected_num_clients: The mean size of a cohort, above 0 and at most the size of the
+            population; each client takes part with the probability
+            `expected_num_clients / len(client_ids)`.
+        seed: Seed of the run, at least 0.
 
     Returns:
-        The `SampleFn`; the cohorts are in the population's order.
+        A function from the round's number to the cohort, in the population's order.
 
     Raises:
+        TypeError: The seed is not a whole number.
         ValueError: The mean is out of range, the seed is negative, or a client is named twice.
     """
     check_seed(seed)
@@ -106,18 +128,23 @@ def poisson(client_ids: Sequence[str], expected_num_clients: float, *, seed: int
 
 
 def once_per_epoch(client_ids: Sequence[str], num_clients: int, *, seed: int = 0) -> SampleFn:
-    """Returns a function that goes through the population: nobody twice in an epoch.
+    """Returns a function that draws each client at most once in an epoch.
 
-    An epoch is `len(client_ids) // num_clients` rounds, in an order drawn anew for each; whoever is
-    left over sits it out. It is what DP-FTRL counts on (`accounting.tree_epsilon`).
+    An epoch has `len(client_ids) // num_clients` rounds. Each epoch goes through the population in a
+    new random order; the clients that do not fill a whole cohort do not take part in this epoch.
+    The accounting of DP-FTRL (`fedlab.dp.accounting.tree_epsilon`) assumes this.
 
     Args:
-        client_ids: The population.
-        num_clients: Size of the cohorts, between 1 and the population.
-        seed: Non-negative seed of the run.
+        client_ids: The ids of the population's clients, all different.
+        num_clients: Number of clients in each cohort, between 1 and the size of the population.
+        seed: Seed of the run, at least 0.
+
+    Returns:
+        A function from the round's number, at least 1, to the cohort.
 
     Raises:
-        ValueError: As `sample_cohort`, or a client is named twice.
+        TypeError: The seed is not a whole number.
+        ValueError: `num_clients` is out of range, the seed is negative, or a client is named twice.
     """
     client_ids = list(client_ids)
     _check_different(client_ids)
@@ -125,9 +152,9 @@ def once_per_epoch(client_ids: Sequence[str], num_clients: int, *, seed: int = 0
     num_rounds = len(client_ids) // num_clients
 
     def sample_fn(round_num: int) -> list[str]:
-        epoch, place = divmod(round_num - 1, num_rounds)
+        epoch, position = divmod(round_num - 1, num_rounds)
         order = sample_cohort(client_ids, len(client_ids), seed=seed, round_num=epoch)
-        return order[place * num_clients : (place + 1) * num_clients]
+        return order[position * num_clients : (position + 1) * num_clients]
 
     return sample_fn
 
@@ -140,28 +167,30 @@ def _check_different(client_ids: Sequence[str]) -> None:
 def drop_out(sample_fn: SampleFn, rate: float, *, seed: int = 0) -> SampleFn:
     """Returns a function that leaves clients out of each cohort at random: stragglers.
 
-    Who is too slow, or loses the connection, does not count in the round (Bonawitz et al. 2019).
-    Each client drops out with probability `rate`, whoever the others are; if all do, the one that
-    was nearest to staying stays (an empty cohort stays empty). Who drops out is a function of `(seed, round_num)`.
+    A client that is too slow, or loses the connection, does not count in the round (Bonawitz et al.
+    2019). Each client draws a number in [0, 1) and drops out if it is below `rate`. If all numbers
+    are, the client with the largest stays; an empty cohort stays empty. The clients that drop out
+    are a function of `(seed, round_num)`.
 
     Args:
-        sample_fn: Round number to client ids, such as `uniform(…)`.
-        rate: In [0, 1); 0 leaves nobody out.
-        seed: At least 0; it may be that of `sample_fn`.
+        sample_fn: A function from the round's number to client ids, such as `uniform(…)`.
+        rate: Probability that a client drops out, in [0, 1).
+        seed: Seed of the draws, at least 0; it may be that of `sample_fn`.
 
     Returns:
-        A function from round number to those that stay, in their order.
+        A function from the round's number to the clients that stay, in the cohort's order.
 
     Raises:
+        TypeError: An argument is not a number where a number is meant.
         ValueError: A number is out of range.
     """
     check_seed(seed)
-    if not 0 <= rate < 1:
-        raise ValueError(f"rate must lie in [0, 1). Found {rate}.")
+    check_number("rate", rate, at_least=0, below=1)
 
     def staying_fn(round_num: int) -> list[str]:
         cohort = sample_fn(round_num)
-        # One number more than the cohort is drawn from: else who stays would follow from who came.
+        # The third number makes these draws independent of those of the cohort, whose seed may be
+        # the same.
         draws = np.random.default_rng([seed, round_num, 2**32 - 1]).random(len(cohort))
         bound = min(rate, draws.max(initial=0.0))
         return [client_id for client_id, draw in zip(cohort, draws, strict=True) if draw >= bound]

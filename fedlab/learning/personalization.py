@@ -10,9 +10,10 @@ import tensorflow_federated as tff
 from fedlab.checks import check_not_empty, check_number
 from fedlab.data import client_arrays
 from fedlab.data.client_data import check_known
-from fedlab.data.preprocessing import INPUT_SPEC, Cohort, Preprocessing
+from fedlab.data.preprocessing import Cohort, Preprocessing, add_channel, build_input_spec
 from fedlab.models import CreateFn, assign_weights, create_cnn, create_loss
 
+InputSpec: TypeAlias = tuple[tf.TensorSpec, tf.TensorSpec]
 Weights: TypeAlias = tff.learning.models.ModelWeights
 
 
@@ -35,10 +36,10 @@ def personalize(
 
     Args:
         weights: Weights of the model that `create_fn` makes.
-        train: Examples to fine-tune on.
-        test: Examples of the same clients to measure on.
+        train: Examples to fine-tune on, images of any shape.
+        test: Examples of the same clients to measure on, images of the same shape.
         client_ids: Ids of the clients. None: all clients of `train`.
-        create_fn: A function that makes the Keras model.
+        create_fn: A function that makes the Keras model, for images of this shape.
         learning_rate: Step size of SGD, at least 0.
         num_epochs: Passes over a client's shuffled training examples, at least 1.
         batch_size: Examples in a batch, at least 1.
@@ -62,11 +63,13 @@ def personalize(
         check_known(client_ids, data.client_ids)
     cohort = Cohort(train, client_ids, preprocessing, round_num=0)
     model = create_fn()
-    step_fn, measure_fn = _build_step_fn(model, learning_rate), _build_measure_fn(model)
+    input_spec = build_input_spec(train.element_type_structure["pixels"].shape)
+    step_fn = _build_step_fn(model, learning_rate, input_spec)
+    measure_fn = _build_measure_fn(model, input_spec)
     rows = []
     for client_id in client_ids:
         pixels, labels = client_arrays(test, client_id)
-        test_batch = tf.constant(pixels[..., tf.newaxis]), tf.constant(labels)
+        test_batch = tf.constant(add_channel(pixels)), tf.constant(labels)
         assign_weights(model, weights)
         before = measure_fn(*test_batch)
         _run_steps(step_fn, cohort[client_id])
@@ -96,7 +99,8 @@ def fine_tune(
 
     Args:
         weights: Weights of the model that `create_fn` makes; they are not changed.
-        batches: A client's batches, as `fedlab.data.preprocessing` makes them.
+        batches: A client's batches `(images, labels)`, float32 (b, height, width, channels) and
+            int32 (b,), as `fedlab.data.preprocessing` makes them.
         create_fn: A function that makes the Keras model.
         learning_rate: Step size of SGD, at least 0.
 
@@ -109,7 +113,7 @@ def fine_tune(
     """
     learning_rate = check_number("learning_rate", learning_rate, at_least=0)
     model = assign_weights(create_fn(), weights)
-    _run_steps(_build_step_fn(model, learning_rate), batches)
+    _run_steps(_build_step_fn(model, learning_rate, batches.element_spec), batches)
     return Weights(
         tuple(variable.numpy() for variable in model.trainable_weights),
         tuple(variable.numpy() for variable in model.non_trainable_weights),
@@ -121,11 +125,11 @@ def _run_steps(step_fn: Callable, batches: tf.data.Dataset) -> None:
         step_fn(images, labels)
 
 
-def _build_step_fn(model: tf.keras.Model, learning_rate: float) -> Callable:
+def _build_step_fn(model: tf.keras.Model, learning_rate: float, input_spec: InputSpec) -> Callable:
     """Returns a step of SGD on a batch, one graph for all clients, that changes `model`."""
     loss_fn = create_loss()
 
-    @tf.function(input_signature=INPUT_SPEC)
+    @tf.function(input_signature=input_spec)
     def step(images, labels):
         with tf.GradientTape() as tape:
             loss = loss_fn(labels, model(images, training=True))
@@ -136,11 +140,11 @@ def _build_step_fn(model: tf.keras.Model, learning_rate: float) -> Callable:
     return step
 
 
-def _build_measure_fn(model: tf.keras.Model) -> Callable:
+def _build_measure_fn(model: tf.keras.Model, input_spec: InputSpec) -> Callable:
     """Returns a function from a batch to accuracy and mean loss, one graph for all clients."""
     loss_fn = create_loss()
 
-    @tf.function(input_signature=INPUT_SPEC)
+    @tf.function(input_signature=input_spec)
     def measure(images, labels):
         logits = model(images, training=False)
         is_right = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels)

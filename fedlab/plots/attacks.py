@@ -10,8 +10,6 @@ from fedlab.checks import check_not_empty, check_number
 from fedlab.plots.data import digits_by_client
 from fedlab.plots.style import COLORS, check_vector, choose_colors, figure_of, new_axes
 
-_ROW_HEIGHT, _IMAGE_MIDDLE = 32, 17.5  # pixels, as `digits_by_client` draws its rows
-
 
 def reconstructions(
     rows: Mapping[str, npt.ArrayLike],
@@ -49,7 +47,7 @@ def reconstructions(
     figure.set_size_inches(width + 0.1 * max(map(len, rows)) + 0.8, height + 0.3)
     right = ax.get_xlim()[1] + 6
     for name, value in scores.items():
-        y = _ROW_HEIGHT * list(rows).index(name) + _IMAGE_MIDDLE
+        y = ax.get_yticks()[list(rows).index(name)]
         ax.text(right, y, score_format.format(value), va="center", fontsize=13)
     if scores:
         ax.text(right, 0, score_name, va="bottom", fontsize=13)

@@ -35,7 +35,8 @@ def digits(
     """Draws images in a grid, row by row, each under its label.
 
     Args:
-        images: float (n, 28, 28) in [0, 1]; 1.0 is drawn white, 0.0 black.
+        images: Grey images, (n, height, width), n at least 1, or colour images, (n, height, width,
+            3): float in [0, 1], or uint8. The largest value is drawn white, 0 black.
         labels: n labels, numbers or text. None: no labels.
         num_columns: Number of images in a row, at least 1.
         title: Title above the grid.
@@ -49,15 +50,16 @@ def digits(
         ValueError: The images have another shape or values outside [0, 1], `num_columns` is below
             1, or there is not one label per image.
     """
-    images = _check_images(images, "images")
+    pixels = _check_images(images, "images")
     check_count("num_columns", num_columns)
-    if labels is not None and len(labels) != len(images):
-        raise ValueError(f"There must be one label per image. Found {len(labels)}, {len(images)}.")
-    columns = min(num_columns, len(images))
-    rows = [images[i : i + columns] for i in range(0, len(images), columns)]
-    ax = _draw_rows(rows, columns, 2 if labels is None else 11, title, ax)
+    if labels is not None and len(labels) != len(pixels):
+        raise ValueError(f"There must be one label per image. Found {len(labels)}, {len(pixels)}.")
+    columns = min(num_columns, len(pixels))
+    rows = [pixels[i : i + columns] for i in range(0, len(pixels), columns)]
+    ax, lefts, tops = _draw_rows(rows, 2 if labels is None else 11, title, ax)
+    middle = (pixels.shape[2] - 1) / 2
     for i, label in enumerate([] if labels is None else labels):
-        x, y = 30 * (i % columns) + 13.5, 39 * (i // columns) + 10
+        x, y = lefts[i % columns] + middle, tops[i // columns] - 1
         ax.text(x, y, str(label), ha="center", va="bottom", fontsize=13)
     return ax
 
@@ -71,8 +73,9 @@ def digits_by_client(
     """Draws one row of images per client, to compare how the clients write.
 
     Args:
-        images_by_client: From a client's id to its images, float (n, 28, 28) in [0, 1]. Up to 12
-            clients fit on a screen.
+        images_by_client: From a client's id to its images, (n, height, width), n at least 1, or
+            (n, height, width, 3), with one height and width for all: float in [0, 1], or uint8. Up
+            to 12 clients fit on a screen.
         num_columns: Largest number of images in a row, at least 1; a client's other images are not
             drawn.
         title: Title above the rows.
@@ -83,13 +86,21 @@ def digits_by_client(
     Raises:
         TypeError: `num_columns` is not a whole number.
         ValueError: There are no clients, `num_columns` is below 1, or images have another shape or
-            range; the message names the client.
+            range or differ in shape; the message names the client.
     """
     check_not_empty("images_by_client", images_by_client)
     check_count("num_columns", num_columns)
     rows = [_check_images(v, f"client {k!r}")[:num_columns] for k, v in images_by_client.items()]
-    ax = _draw_rows(rows, max(map(len, rows)), 4, title, None)
-    ax.set_yticks([32 * i + 17.5 for i in range(len(rows))], list(images_by_client), fontsize=12)
+    image_shape = rows[0].shape[1:]
+    for client_id, row in zip(images_by_client, rows, strict=True):
+        if row.shape[1:] != image_shape:
+            raise ValueError(
+                f"client {client_id!r}: images must have the shape of the first client's, "
+                f"{image_shape}. Found {row.shape[1:]}."
+            )
+    ax, _, tops = _draw_rows(rows, 4, title, None)
+    middle = (image_shape[0] - 1) / 2
+    ax.set_yticks([top + middle for top in tops], list(images_by_client), fontsize=12)
     ax.axis("on")
     ax.set_xticks([])
     clean_cells(ax)
@@ -200,33 +211,52 @@ def examples_per_client(num_examples: npt.ArrayLike, ax: Axes | None = None) -> 
 
 
 def _check_images(images: npt.ArrayLike, name: str) -> np.ndarray:
-    """Returns images as (n, 28, 28), n >= 1, values in [0, 1], after checking this."""
-    images = np.asarray(images)
-    if images.ndim != 3 or images.shape[1:] != (28, 28) or len(images) == 0:
-        hint = f"Found {images.shape}; reshape with images.reshape(-1, 28, 28)."
-        raise ValueError(f"{name}: images must have shape (n, 28, 28), n at least 1. {hint}")
-    if not (images.min() >= 0 and images.max() <= 1):  # also false for NaN
-        hint = f"Found {images.min():g} to {images.max():g}; rescale or use np.clip."
-        raise ValueError(f"{name}: pixels must be in [0, 1]. {hint}")
-    return images
+    """Returns images, (n, height, width) or (n, height, width, 3), as values in [0, 1]."""
+    pixels = np.asarray(images)
+    is_image = pixels.ndim == 3 or (pixels.ndim == 4 and pixels.shape[3] == 3)
+    if not is_image or pixels.size == 0:
+        raise ValueError(
+            f"{name}: images must have shape (n, height, width) or (n, height, width, 3), n at least "
+            f"1. Found {pixels.shape}; use images[..., 0] for one channel, images[None] for one image."
+        )
+    if pixels.dtype == np.uint8:
+        return pixels / 255
+    if not (pixels.min() >= 0 and pixels.max() <= 1):  # also false for NaN
+        hint = f"Found {pixels.min():g} to {pixels.max():g}; rescale or use np.clip."
+        raise ValueError(f"{name}: pixels must be in [0, 1], or uint8. {hint}")
+    return pixels
 
 
 def _draw_rows(
-    rows: Sequence[np.ndarray], num_columns: int, gap: int, title: str | None, ax: Axes | None
-) -> Axes:
-    """Draws rows of 28x28 images as one image, 2 pixels apart, `gap` pixels above each row."""
-    canvas = np.ones((len(rows) * (28 + gap), num_columns * 30 - 2))
-    for i, row in enumerate(rows):
-        for j, image in enumerate(row):
-            top, left = i * (28 + gap) + gap, j * 30
-            canvas[top : top + 28, left : left + 28] = image
-    height, width = canvas.shape
-    ax = ax or new_axes(max(3.0, 0.031 * width), 0.031 * height + (0.4 if title else 0.0))
+    rows: Sequence[np.ndarray], gap: int, title: str | None, ax: Axes | None
+) -> tuple[Axes, list[int], list[int]]:
+    """Draws rows of images as one image, as large as if they had 28x28 pixels.
+
+    Args:
+        rows: The images, all of one shape.
+        gap: Pixels above each row, for images of 28x28 pixels. Columns are 2 pixels apart.
+        title: Title above the rows.
+        ax: Axes to draw on. None: those of a new figure.
+
+    Returns:
+        The Axes, the left edge of each column and the top edge of each row, in pixels.
+    """
+    _, height, width, *channels = rows[0].shape
+    scale = max(height, width) / 28
+    gap, space = max(1, round(gap * scale)), max(1, round(2 * scale))
+    lefts = [j * (width + space) for j in range(max(map(len, rows)))]
+    tops = [i * (height + gap) + gap for i in range(len(rows))]
+    canvas = np.ones((tops[-1] + height, lefts[-1] + width, *channels))
+    for top, row in zip(tops, rows, strict=True):
+        for left, image in zip(lefts, row, strict=False):
+            canvas[top : top + height, left : left + width] = image
+    inches_high, inches_wide = (0.031 * size / scale for size in canvas.shape[:2])
+    ax = ax or new_axes(max(3.0, inches_wide), inches_high + (0.4 if title else 0.0))
     grays = plt.get_cmap("gray", 32)  # 32 grey levels look the same and make a smaller PNG
     ax.imshow(canvas, cmap=grays, vmin=0, vmax=1, interpolation="nearest")
     ax.set_title(title or "")
     ax.axis("off")
-    return ax
+    return ax, lefts, tops
 
 
 def _counts_frame(counts: Counts) -> pd.DataFrame:

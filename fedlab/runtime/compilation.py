@@ -2,6 +2,7 @@
 
 import importlib
 import warnings
+from typing import Any
 
 import tensorflow_federated as tff
 
@@ -29,7 +30,7 @@ def compile(
     num_workers: int | None = None,
     on_client_error: str = "raise",
     secure_sum: str | SecureSum = "plain",
-    **options,
+    **options: Any,
 ) -> Runner:
     """Returns what executes a learning process: the same `initialize` and `next` as its own.
 
@@ -52,7 +53,9 @@ def compile(
             object such as `fedlab.secure.secagg.protocol.SecAgg(threshold=8)`. On "local" only. Clients
             that are dropped are the protocol's drop-outs. What TFF itself sums in the clear stays
             so: the training metrics, unless the process has a secure `metrics_aggregator`.
-        **options: Of the runtime "ray": see `fedlab.runtime.ray.cluster.ClusterClients`.
+        **options: For "ray" alone: `address` ("host:port" of the cluster's head) and `num_partitions`
+            (groups of clients that are summed first), as `fedlab.runtime.ray.cluster.ClusterClients`
+            takes them.
 
     Returns:
         A `Runner`; also a context manager.
@@ -106,7 +109,7 @@ def _find_secure_sum(secure_sum: str | SecureSum, runtime: str) -> SecureSum | N
     if isinstance(secure_sum, str) and secure_sum in _SECURE_SUMS:
         module, name = _SECURE_SUMS[secure_sum]
         return getattr(importlib.import_module(module), name)()
-    if not callable(getattr(secure_sum, "begin_round", None)):
+    if isinstance(secure_sum, str) or not callable(getattr(secure_sum, "begin_round", None)):
         names = ", ".join(["plain", *_SECURE_SUMS])
         raise ValueError(
             f"secure_sum must be one of {names}, or have a method begin_round. "

@@ -3,6 +3,7 @@
 import threading
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow_federated as tff
@@ -12,7 +13,7 @@ from fedlab.runtime.local.map_reduce_form import NoFormError, Piece, cut, cut_in
 from fedlab.runtime.native.native_runner import native_context
 
 _INSTALLING = threading.Lock()
-_MAX_KEPT = 64
+_MAX_EXECUTORS = 64
 
 
 class LocalContext(tff.framework.SyncContext):
@@ -23,16 +24,25 @@ class LocalContext(tff.framework.SyncContext):
         self._executors: dict[int, tuple[tff.Computation, Callable]] = {}
         self._lock = threading.RLock()
 
-    def invoke(self, computation: tff.Computation, arg):
-        """Called by TFF whenever a computation is called."""
+    def invoke(self, computation: tff.Computation, arg: Any) -> Any:
+        """Executes a computation; TFF calls this whenever a computation is called.
+
+        Args:
+            computation: Any TFF computation.
+            arg: Its argument, several as one structure, or `None`.
+
+        Returns:
+            The computation's result.
+        """
         key = id(computation)
         with self._lock:
             if key not in self._executors:
                 self._executors[key] = computation, self._build_executor(computation)
-            self._executors[key] = found = self._executors.pop(key)  # last: the one used last
-            if len(self._executors) > _MAX_KEPT:
+            self._executors[key] = self._executors.pop(key)  # the last was used last
+            execute = self._executors[key][1]
+            if len(self._executors) > _MAX_EXECUTORS:
                 del self._executors[next(iter(self._executors))]
-        return found[1](arg)
+        return execute(arg)
 
     def _build_executor(self, computation: tff.Computation) -> Callable:
         try:
@@ -42,23 +52,23 @@ class LocalContext(tff.framework.SyncContext):
             return lambda arg: native_context().invoke(computation, arg)
 
 
-def notice(what: str) -> str:
-    """Returns the line that says that TFF's own runtime is chosen."""
-    what = what if len(what) < 80 else f"{what[:77]}..."
-    return f"{what} has no MapReduceForm: it runs on TFF's own runtime, in a process of its own."
+def notice(name: str) -> str:
+    """Returns the line that says that TFF's own runtime is chosen for what has this name."""
+    name = name if len(name) < 80 else f"{name[:77]}..."
+    return f"{name} has no MapReduceForm: it runs on TFF's own runtime, in a process of its own."
 
 
 def _build_local_executor(computation: tff.Computation) -> Callable:
     signature = computation.type_signature
-    if not tff.types.contains(signature, lambda one: isinstance(one, tff.FederatedType)):
+    if not tff.types.contains(signature, lambda part: isinstance(part, tff.FederatedType)):
         return Piece.from_computation(computation).as_function(packed=True)
     if signature.parameter is None:
         return cut_initialize(computation).as_function(packed=True)
     if isinstance(signature.parameter, tff.FederatedType):
-        one_round = _build_round(_with_state(computation))
-        return lambda values: one_round.run(0, values)[0][1]
-    one_round = _build_round(computation)
-    return lambda arg: one_round.run(arg[0], arg[1])[0]
+        built = _build_round(_with_state(computation))
+        return lambda values: built.run(0, values)[0][1]
+    built = _build_round(computation)
+    return lambda arg: built.run(arg[0], arg[1])[0]
 
 
 def _build_round(computation: tff.Computation) -> Round:
@@ -91,11 +101,11 @@ def install(runtime: str = "local") -> None:
     """
     if runtime not in ("local", "tff"):
         raise ValueError(f"runtime must be 'local' or 'tff'. Found {runtime!r}.")
-    wanted = _LOCAL if runtime == "local" else native_context()
+    context = _LOCAL if runtime == "local" else native_context()
     stack = tff.framework.get_context_stack()
     with _INSTALLING:
-        if stack.current is not wanted:
-            stack.set_default_context(wanted)
+        if stack.current is not context:
+            stack.set_default_context(context)
 
 
 _LOCAL = LocalContext()

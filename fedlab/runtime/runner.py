@@ -31,23 +31,23 @@ class Runner(contextlib.AbstractContextManager):
 
     tells_non_finite = True
 
-    def __init__(self, process: tff.learning.templates.LearningProcess):
+    def __init__(self, process: tff.learning.templates.LearningProcess) -> None:
         self.process = process
         self.dropped: dict[str, str] = {}
         self.secure_sum: SecureSum | None = None
 
-    def __exit__(self, *exc_info) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Lets go of threads and processes."""
+        """Ends threads and processes. A closed runner is not used again."""
 
     @abc.abstractmethod
-    def initialize(self):
+    def initialize(self) -> Any:
         """Returns the state before the first round."""
 
     @abc.abstractmethod
-    def next(self, state, cohort: Cohort):
+    def next(self, state: Any, cohort: Cohort) -> tff.learning.templates.LearningProcessOutput:
         """Runs one round.
 
         Args:
@@ -60,18 +60,26 @@ class Runner(contextlib.AbstractContextManager):
         """
 
     @abc.abstractmethod
-    def call(self, computation: tff.Computation, *args):
-        """Executes one of the process's computations without clients."""
+    def call(self, computation: tff.Computation, *args: Any) -> Any:
+        """Executes one of the process's computations without clients.
 
-    def get_model_weights(self, state) -> tff.learning.models.ModelWeights:
+        Args:
+            computation: One of `process`'s.
+            *args: Its arguments, as Python values.
+
+        Returns:
+            Its result, in its Python containers.
+        """
+
+    def get_model_weights(self, state: Any) -> tff.learning.models.ModelWeights:
         """Returns the model's weights out of a state."""
         return self.call(self.process.get_model_weights, state)
 
-    def get_hparams(self, state) -> Mapping[str, Any]:
+    def get_hparams(self, state: Any) -> Mapping[str, Any]:
         """Returns the hyperparameters that TFF keeps in a state, such as the server's rate."""
         return self.call(self.process.get_hparams, state)
 
-    def set_model_weights(self, state, weights: tff.learning.models.ModelWeights):
+    def set_model_weights(self, state: Any, weights: tff.learning.models.ModelWeights) -> Any:
         """Returns the state with other model weights in it."""
         return self.call(self.process.set_model_weights, state, weights)
 

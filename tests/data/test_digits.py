@@ -95,9 +95,9 @@ def test_small_alpha_gives_a_writer_fewer_labels():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"num_clients": 360}, "between 2 and 359 .* Found 360"),
-        ({"num_clients": 1}, "Found 1"),
-        ({"alpha": 0.0}, "alpha must be above 0.* Found 0.0"),
+        ({"num_clients": 360}, "num_clients must be at most 359. Found 360"),
+        ({"num_clients": 1}, "num_clients must be at least 2. Found 1"),
+        ({"alpha": 0.0}, "alpha must be .* above 0. Found 0.0"),
     ],
 )
 def test_digits_refuse_what_cannot_be(options, message):

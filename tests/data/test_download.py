@@ -1,104 +1,32 @@
-"""A packed file is unpacked, a download fetched: whole or not at all, and whoever waits sees why."""
+"""A download arrives whole and checked, or not at all, and the error names the ways to the data."""
 
+import contextlib
+import datetime
 import errno
+import hashlib
+import http.server
 import lzma
 import os
 import shutil
 import socket
-import time
+import ssl
+import threading
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from helpers import serving, tiny
 
 from fedlab import data
 from fedlab.data import download
 
 THREE_WAYS = ("Google's storage", "FEDLAB_EMNIST_URL", 'load("emnist", path=')
-PACKINGS = {".xz": {}, ".lzma": {"format": lzma.FORMAT_ALONE}}
 
 
 @pytest.fixture(autouse=True)
 def any_disk_will_do(monkeypatch):
     monkeypatch.setattr(download, "ENOUGH_BYTES", 0)
-
-
-# Unpacking
-
-
-@pytest.mark.parametrize("suffix, options", PACKINGS.items())
-def test_unpacks_a_packed_file_once(whole, tmp_path, suffix, options):
-    packed = tmp_path / (tiny.NAME + suffix)
-    packed.write_bytes(lzma.compress(whole.read_bytes(), **options))
-    cache = tmp_path / "cache"
-    for _ in range(2):
-        train, _ = data.load_emnist(path=packed, cache_dir=cache)
-        tiny.assert_holds(train, tiny.TRAIN)
-        (unpacked,) = cache.iterdir()
-        unpacked.chmod(0o400)  # a second unpacking would bring a new file
-    assert unpacked.stat().st_mode & 0o777 == 0o400
-
-
-def test_another_file_of_the_same_name_is_unpacked_too(whole, tmp_path):
-    other = tmp_path / "other.sqlite"
-    tiny.write_sqlite(other, digits_only_train=tiny.TEST, digits_only_test=tiny.TEST)
-    for source, expected in ((whole, tiny.TRAIN), (other, tiny.TEST)):
-        packed = tmp_path / "own.sqlite.xz"
-        packed.write_bytes(lzma.compress(source.read_bytes()))
-        tiny.assert_holds(data.load_sqlite(packed, cache_dir=tmp_path / "cache")[0], expected)
-
-
-@pytest.mark.parametrize("suffix", PACKINGS)
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.999])
-def test_a_cut_off_packed_file_is_told_and_leaves_nothing(whole, tmp_path, suffix, share):
-    packed, cache = tmp_path / f"own{suffix}", tmp_path / "cache"
-    content = lzma.compress(whole.read_bytes(), **PACKINGS[suffix])
-    packed.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(ValueError, match=f"own{suffix} is cut off or damaged"):
-        data.load_sqlite(packed, cache_dir=cache)
-    assert tiny.leftovers(cache) == []
-
-
-@pytest.mark.parametrize("suffix", PACKINGS)
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
-def test_flipped_bytes_in_a_packed_file_are_told(whole, tmp_path, suffix, share):
-    packed, cache = tmp_path / f"own{suffix}", tmp_path / "cache"
-    content = bytearray(lzma.compress(whole.read_bytes(), **PACKINGS[suffix]))
-    start = int(share * len(content))
-    content[start : start + 8] = bytes(byte ^ 0xFF for byte in content[start : start + 8])
-    packed.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"own\{suffix} is (cut off|damaged|not an SQLite)"):
-        tiny.read_all(packed, cache_dir=cache)
-    assert tiny.leftovers(cache) == []
-
-
-def test_a_packed_file_that_holds_something_else_leaves_nothing(tmp_path):
-    packed = tmp_path / "own.xz"
-    packed.write_bytes(lzma.compress(b"not a data set" * 100))
-    with pytest.raises(ValueError, match=r"own\.xz.* not an SQLite file"):
-        data.load_sqlite(packed, cache_dir=tmp_path / "cache")
-    assert tiny.leftovers(tmp_path / "cache") == []
-
-
-def test_the_bar_shows_how_much_of_the_packed_file_is_read(whole, tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(download, "_BAR_AFTER_SECONDS", 0)
-    packed = tmp_path / "own.sqlite.xz"
-    packed.write_bytes(lzma.compress(whole.read_bytes()))
-    data.load_sqlite(packed, cache_dir=tmp_path / "cache")
-    last = capfd.readouterr().err.rpartition("\r")[2]
-    assert "Unpacking own.sqlite.xz: 100%" in last
-
-
-def test_what_a_killed_attempt_left_goes_the_next_day(whole, tmp_path):
-    packed = tmp_path / "own.sqlite.xz"
-    packed.write_bytes(lzma.compress(whole.read_bytes()))
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    old, new = (f"other-{'0' * 16}.sqlite.fedlab-part-{digit * 12}" for digit in "01")
-    for name in (old, new):
-        (cache / name).touch()
-    os.utime(cache / old, (0, time.time() - 90_000))
-    data.load_sqlite(packed, cache_dir=cache)
-    assert [path.name for path in cache.glob("*part-*")] == [new]
 
 
 # A full disk
@@ -125,14 +53,17 @@ def test_too_little_space_is_told_before_anything_is_downloaded(tmp_path, nearly
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("step, code", [("_download", errno.ENOSPC), ("_with_bar", errno.EDQUOT)])
+@pytest.mark.parametrize(
+    "module, step, code",
+    [(download.pooch, "HTTPDownloader", errno.ENOSPC), (shutil, "copyfileobj", errno.EDQUOT)],
+)
 def test_a_disk_that_fills_up_is_not_called_a_failed_download(
-    server, tmp_path, monkeypatch, step, code
+    server, tmp_path, monkeypatch, module, step, code
 ):
-    def fill(*args):
+    def fill(*args, **options):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(download, step, fill)
+    monkeypatch.setattr(module, step, fill)
     with pytest.raises(OSError, match="not enough space") as caught:
         data.load_emnist(url=server.url, cache_dir=tmp_path)
     assert not isinstance(caught.value, ConnectionError)
@@ -173,13 +104,86 @@ def test_the_variable_names_a_mirror(server, tmp_path, monkeypatch):
 def test_google_s_storage_is_asked_where_no_mirror_is_named(monkeypatch, tmp_path, packed_bytes):
     asked = []
     monkeypatch.setattr(
-        download,
-        "_download",
-        lambda url, target: (asked.append(url), target.write_bytes(packed_bytes)),
+        download.pooch.HTTPDownloader,
+        "__call__",
+        lambda self, url, file, pooch: (asked.append(url), file.write(packed_bytes)),
     )
     monkeypatch.delenv("FEDLAB_EMNIST_URL", raising=False)
     data.load_emnist(cache_dir=tmp_path)
     assert asked == ["https://storage.googleapis.com/tff-datasets-public/emnist_all.sqlite.lzma"]
+
+
+def test_a_known_hash_is_checked(server, tmp_path, packed_bytes):
+    right = hashlib.sha256(packed_bytes).hexdigest()
+    with pytest.raises(
+        ValueError, match=f"does not match the known hash.* got {right}.*Three ways"
+    ):
+        data.load_emnist(url=server.url, known_hash="0" * 64, cache_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    train, _ = data.load_emnist(url=server.url, known_hash=right, cache_dir=tmp_path)
+    tiny.assert_holds(train, tiny.TRAIN)
+
+
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_neither_a_download_nor_what_comes_out_of_it_fills_the_disk(
+    server, tmp_path, monkeypatch, packed_bytes, is_packed
+):
+    monkeypatch.setattr(download, "MAX_BYTES", len(packed_bytes) - is_packed)
+    with pytest.raises(ValueError, match=f"{server.url} has more than .* GB. Three ways"):
+        data.load_emnist(url=server.url, cache_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@contextlib.contextmanager
+def redirecting(location, folder, is_https):
+    """Yields the address of a server that redirects, with a certificate that requests accepts."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(302)
+            self.send_header("Location", location)
+            self.end_headers()
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as redirector:
+        if is_https:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(write_certificate(folder / "certificate.pem"))
+            redirector.socket = context.wrap_socket(redirector.socket, server_side=True)
+        threading.Thread(target=redirector.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"{'https' if is_https else 'http'}://localhost:{redirector.server_port}/x.lzma"
+        redirector.shutdown()
+
+
+def write_certificate(path):
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - day, now + day)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    encoding = serialization.Encoding.PEM
+    private = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path.write_bytes(certificate.public_bytes(encoding) + key.private_bytes(encoding, *private))
+    return path
+
+
+@pytest.mark.parametrize("is_https", [True, False])
+@pytest.mark.parametrize("protocol", ["http", "ftp", "file"])
+def test_no_redirection_leaves_https_or_the_web(server, tmp_path, monkeypatch, protocol, is_https):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate.pem"))
+    location, cache = server.url.replace("http", protocol, 1), tmp_path / "cache"
+    with redirecting(location, tmp_path, is_https) as url:
+        if protocol == "http" and not is_https:  # asked for http, and gets it
+            tiny.assert_holds(data.load_emnist(url=url, cache_dir=cache)[0], tiny.TRAIN)
+            return
+        error = ValueError if is_https else ConnectionError
+        with pytest.raises(error, match=f"{url}.* Three ways"):
+            data.load_emnist(url=url, cache_dir=cache)
+    assert server.num_requests == 0
+    assert list(cache.iterdir()) == []
 
 
 FAILURES = {

@@ -110,7 +110,7 @@ def test_at_least_one_stays():
 @pytest.mark.parametrize(
     "rate, seed, message",
     [
-        (1.0, 0, r"rate must lie in \[0, 1\). Found 1.0"),
+        (1.0, 0, r"rate must be a number in \[0, 1\). Found 1.0"),
         (-0.1, 0, "Found -0.1"),
         (float("nan"), 0, "Found nan"),
         (0.5, -1, "seed must be at least 0. Found -1"),

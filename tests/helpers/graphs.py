@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from fedlab.runtime.graph_loading.graphs import Graph
+from fedlab.runtime.local.graphs import Graph
 
 v1 = tf.compat.v1
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_federated as tff
 from helpers import tiny
 
-from fedlab import evaluation, models, runtime
+from fedlab import data, evaluation, models, runtime
 from fedlab.data.client_data import Examples, MemoryClientData
 from fedlab.data.preprocessing import Cohort, Preprocessing
 from fedlab.learning import build_fed_avg
@@ -22,16 +23,16 @@ def test_fine_tuning_is_a_round_of_fed_avg_with_one_client():
     runner = runtime.compile(build_fed_avg(model, client_learning_rate=0.1))
     output = runner.next(runner.initialize(), [batches])
     expected = runner.get_model_weights(output.state).trainable
-    found = fine_tune(START, batches, create_fn=tiny.create_model, learning_rate=0.1)
-    for one, other in zip(found.trainable, expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
-        assert np.abs(one).max() > 0
+    tuned = fine_tune(START, batches, create_fn=tiny.create_model, learning_rate=0.1)
+    for actual, desired in zip(tuned.trainable, expected, strict=True):
+        np.testing.assert_allclose(actual, desired, rtol=0, atol=1e-6)
+        assert np.abs(actual).max() > 0
 
 
 def test_a_rate_of_0_changes_nothing():
     batches = tiny.create_cohort(30)["c0"]
-    found = fine_tune(START, batches, create_fn=tiny.create_model, learning_rate=0.0)
-    assert tiny.same_bits(found, START)
+    tuned = fine_tune(START, batches, create_fn=tiny.create_model, learning_rate=0.0)
+    assert tiny.same_bits(tuned, START)
     table = personalize(START, TRAIN, TEST, **OPTIONS | {"learning_rate": 0.0})
     assert (table.loss_personal == table.loss_global).all()
     assert (table.accuracy_personal == table.accuracy_global).all()
@@ -67,17 +68,42 @@ def test_every_client_starts_from_the_server_s_weights():
 def test_a_client_with_labels_of_its_own_gains():
     """Client k calls everything k: no one model is right, and a personal one is."""
 
-    def own_labels(data):
-        held = {
+    def relabel(client_data):
+        examples = {
             client_id: Examples(pixels, np.full_like(labels, k))
-            for k, client_id in enumerate(data.client_ids)
-            for pixels, labels in [data.examples(client_id)]
+            for k, client_id in enumerate(client_data.client_ids)
+            for pixels, labels in [client_data.examples(client_id)]
         }
-        return MemoryClientData(held, held.__getitem__)
+        return MemoryClientData(examples, examples.__getitem__)
 
-    table = personalize(START, own_labels(TRAIN), own_labels(TEST), num_epochs=3, **OPTIONS)
+    table = personalize(START, relabel(TRAIN), relabel(TEST), num_epochs=3, **OPTIONS)
     assert table.accuracy_global.mean() < 0.5
     assert (table.accuracy_personal == 1).all()
+
+
+@pytest.mark.parametrize("image_shape", [(32, 32, 3), (12, 16), (8, 8, 1)])
+def test_images_of_any_shape_are_personalized(image_shape):
+    rng = np.random.default_rng(0)
+    pixels = rng.uniform(size=(40, *image_shape)).astype(np.float32)
+    client_ids = np.repeat(["bright", "dark"], 20)
+    labels = np.repeat([1, 0], 20)
+    train, test = data.from_arrays(pixels, labels, client_ids)
+
+    def create_fn():
+        input_shape = (*image_shape, 1)[:3]
+        layers = [tf.keras.layers.Flatten(input_shape=input_shape), tf.keras.layers.Dense(10)]
+        return tf.keras.Sequential(layers)
+
+    weights = tff.learning.models.ModelWeights(tuple(create_fn().get_weights()), ())
+    options = {"create_fn": create_fn, "learning_rate": 0.01}
+    table = personalize(weights, train, test, num_epochs=5, batch_size=4, **options)
+    assert (table.loss_personal < table.loss_global).all()
+    batches = Preprocessing(4, num_epochs=5, shuffle=True).apply_to_arrays(
+        *train.examples("dark"), 0, 1
+    )
+    tuned = fine_tune(weights, batches, **options)
+    predictions = evaluation.predict(tuned, test, ["dark"], create_fn=create_fn)
+    assert table.loss_personal[1] == pytest.approx(predictions.loss.mean(), rel=1e-5)
 
 
 def test_is_a_function_of_the_seed():

@@ -1,9 +1,9 @@
-"""Pictures refuse what they cannot show, and name it."""
+"""Pictures draw on the Axes that are given, and refuse what they cannot show, and name it."""
 
-import matplotlib
+import functools
+import inspect
 
-matplotlib.use("Agg")
-
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,18 +17,21 @@ POINTS = np.ones((3, 2))
 EFFECT = pd.DataFrame({"difference": [0.02], "low": [0.01], "high": [0.04]}, index=["better"])
 RUNS = pd.DataFrame({"target_epsilon": [1.0, np.inf], "accuracy": [0.5, 0.9]})
 RUN = [{"round_num": 1, "accuracy": 0.1, "seconds": 3}, {"round_num": 2, "accuracy": 0.2}]
+SETTINGS = pd.DataFrame({"IID": [0.9]}, ["FedAvg"])
 MASKS = pd.DataFrame([[0.0, 1.0], [-1.0, 0.0]])
 
 
 @pytest.mark.parametrize(
     "draw, message",
     [
-        (lambda: plots.digits(IMAGES[..., None]), r"\(12, 28, 28, 1\); reshape"),
+        (lambda: plots.digits(IMAGES[..., None]), r"Found \(12, 28, 28, 1\); use images\[..., 0\]"),
+        (lambda: plots.digits(IMAGES[:0]), r"n at least 1. Found \(0, 28, 28\)"),
         (lambda: plots.digits(255 * IMAGES), "pixels must be in .* Found 127.5"),
         (lambda: plots.digits(np.nan * IMAGES), "Found nan"),
         (lambda: plots.digits(IMAGES, [1]), "one label per image. Found 1, 12"),
         (lambda: plots.digits(IMAGES, num_columns=0), "num_columns must be at least 1. Found 0"),
         (lambda: plots.digits_by_client({"f7": IMAGES[0]}), r"client 'f7'.*\(28, 28\)"),
+        (lambda: plots.digits_by_client({"a": IMAGES, "b": IMAGES[:, 1:]}), r"'b'.* \(27, 28\)"),
         (lambda: plots.reconstructions({"a": IMAGES}, {"b": 1.0}), "no row 'b'"),
         (lambda: plots.label_mix({"f7": [1, -4]}), "client 'f7'.*Found -4"),
         (lambda: plots.label_mix({"a": [1], "b": [1, 2]}), "'a': 1, 'b': 2"),
@@ -48,10 +51,7 @@ MASKS = pd.DataFrame([[0.0, 1.0], [-1.0, 0.0]])
         (lambda: plots.rounds_to_target({("A", "x"): [6]}, 5), "between 0 and 5. Found 6"),
         (lambda: plots.rounds_to_target({("A", "x"): []}, 5), "'x'.* at least one entry"),
         (lambda: plots.client_changes({"ben": -25.0}), "'ben'.*-25.0.*Divide points"),
-        (
-            lambda: plots.settings_heatmap(pd.DataFrame({"IID": [np.nan]}, ["FedAvg"]), label="x"),
-            "'FedAvg', 'IID'",
-        ),
+        (lambda: plots.settings_heatmap(np.nan * SETTINGS, label="x"), "'FedAvg', 'IID'"),
         (lambda: plots.roc({"bad": ([0, 1], [0, 0.5, 1])}), "'bad' needs one true"),
         (lambda: plots.roc({"bad": ([0, 2], [0, 1])}), "'bad' must lie in"),
         (lambda: plots.roc({"bad": ([0, 1], [1, 0])}), "'bad' .* must not fall"),
@@ -63,10 +63,7 @@ MASKS = pd.DataFrame([[0.0, 1.0], [-1.0, 0.0]])
         (lambda: plots.two_worlds(0.0, 1.0), "noise_multiplier must be .* Found 0.0"),
         (lambda: plots.two_worlds(1.0, np.inf), "epsilon must be .* Found inf"),
         (lambda: plots.accuracy_against_epsilon({"a": RUNS[["accuracy"]]}), "Lacks .'target_eps"),
-        (
-            lambda: plots.accuracy_against_epsilon({"a": RUNS.assign(accuracy=95)}),
-            "accuracy of 'a'",
-        ),
+        (lambda: plots.accuracy_against_epsilon({"a": 100 * RUNS}), "accuracy of 'a'"),
         (lambda: plots.accuracy_against_epsilon({"a": RUNS[1:]}), "'a' .* one run with noise"),
         (lambda: plots.effects({"digits": EFFECT.drop(columns="low")}), "'digits'.* Lacks low"),
         (lambda: plots.effects({"digits": 100 * EFFECT}), "'better' of 'digits' .* points by 100"),
@@ -75,10 +72,7 @@ MASKS = pd.DataFrame([[0.0, 1.0], [-1.0, 0.0]])
         (lambda: plots.ladder({"a": [0.5]}, beside={"a": [0.5]}), "different names. Found a"),
         (lambda: plots.ledger(LEDGER.drop(columns="epsilon")), "must have the columns epsilon"),
         (lambda: plots.ledger(LEDGER.assign(defence="none")), "Found 'none' twice"),
-        (
-            lambda: plots.ledger(LEDGER.assign(accuracy=[0.9, 91.0, 0.9])),
-            "accuracy of 'masks'.*91.0",
-        ),
+        (lambda: plots.ledger(LEDGER.replace(0.91, 91.0)), "accuracy of 'noise at.*91.0"),
         (lambda: plots.ledger(LEDGER.assign(membership_auc=0.9)), "lie in its interval"),
         (lambda: plots.pairwise_masks(MASKS.rename(columns={0: 7})), "same names as rows"),
         (lambda: plots.pairwise_masks(MASKS.iloc[:1, :1]), "2 to 12 clients. Found 1"),
@@ -97,23 +91,37 @@ def test_what_cannot_be_drawn_is_named(draw, message):
         draw()
 
 
-@pytest.mark.parametrize(
-    "name, draw",
-    [
-        ("images_by_client", plots.digits_by_client),
-        ("rows", plots.reconstructions),
-        ("counts", plots.label_mix),
-        ("records_by_name", plots.curves),
-        ("values", plots.client_spread),
-        ("paths_by_setting", plots.client_drift),
-        ("changes", plots.client_changes),
-        ("rates", plots.roc),
-        ("runs_by_name", plots.accuracy_against_epsilon),
-        ("differences", plots.effects),
-        ("steps", plots.ladder),
-        ("images", plots.received_values),
-    ],
-)
-def test_nothing_to_draw_is_named(name, draw):
+DRAWINGS = {
+    plots.digits: [IMAGES],
+    plots.label_mix: [{"a": [3, 0]}],
+    plots.examples_per_client: [[1, 2]],
+    plots.curves: [{"a": RUN}],
+    plots.confusion_matrix: [np.eye(10, dtype=int)],
+    plots.client_spread: [{"a": 0.5}],
+    plots.roc: [{"a": ([0, 1], [0, 1])}],
+    plots.clipping: [POINTS, 1.0],
+    plots.noisy_means: [POINTS[0], POINTS, 1.0],
+    plots.two_worlds: [1.0, 1.0],
+    plots.accuracy_against_epsilon: [{"digits": RUNS}],
+    plots.effects: [{"digits": EFFECT}],
+    plots.ladder: [{"a": [0.5]}],
+    functools.partial(plots.bars, xlabel="x"): [{"a": 1.0}],
+}
+
+
+@pytest.mark.parametrize("draw, arguments", DRAWINGS.items())
+def test_pictures_are_drawn_on_the_axes_that_are_given_and_render(draw, arguments):
+    figure, ax = plt.subplots()
+    assert draw(*arguments, ax=ax) is ax and len(plt.get_fignums()) == 1
+    figure.canvas.draw()
+
+
+NEED_AN_ENTRY = """digits_by_client reconstructions label_mix curves client_spread client_drift
+    client_changes roc accuracy_against_epsilon effects ladder received_values""".split()
+
+
+@pytest.mark.parametrize("draw", [getattr(plots, name) for name in NEED_AN_ENTRY])
+def test_nothing_to_draw_is_named(draw):
+    name = next(iter(inspect.signature(draw).parameters))
     with pytest.raises(ValueError, match=f"{name} must have at least one entry. Found none"):
         draw({})

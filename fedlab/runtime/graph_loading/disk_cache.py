@@ -20,7 +20,7 @@ _MAX_FILE_BYTES = 8 * 2**20  # what is larger is mostly weights
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _NAME_PATTERN = "[a-z]+-[0-9a-f]{32}"  # see `remember`
 # Of what is imported, not of what is there when it is first asked for.
-_OWN_CODE = [path.read_bytes() for path in sorted(Path(__file__).parents[1].rglob("*.py"))]
+_PACKAGE_CODE = [path.read_bytes() for path in sorted(Path(__file__).parents[1].rglob("*.py"))]
 # They choose TensorFlow's kernels, and so what its graphs may be rewritten to.
 _SETTINGS = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 
@@ -39,14 +39,14 @@ def remember(create: Callable[[], bytes], kind: str, *key: bytes) -> bytes:
     """
     folder = _folder()
     path = folder / f"{kind}-{_digest(_surroundings(), *key).hex()[:32]}"
-    found = _read(path)
-    if found is None:
-        found = create()
-        if len(found) <= _MAX_FILE_BYTES:
+    content = _read(path)
+    if content is None:
+        content = create()
+        if len(content) <= _MAX_FILE_BYTES:
             with contextlib.suppress(OSError, ValueError):  # something else has the name
-                _write(path, found)
+                _write(path, content)
                 _remove_oldest(folder)
-    return found
+    return content
 
 
 def _folder() -> Path:
@@ -65,19 +65,19 @@ def _digest(*parts: bytes) -> bytes:
 def _read(path: Path) -> bytes | None:
     with contextlib.suppress(OSError):
         if files.is_ours(path) and files.is_ours(path.parent):
-            content = path.read_bytes()
-            digest, found = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-            if digest == _digest(path.name.encode(), found):
+            stored = path.read_bytes()
+            digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
+            if digest == _digest(path.name.encode(), content):
                 with contextlib.suppress(OSError):  # a folder that can only be read will do, too
                     os.utime(path)  # in use
-                return found
+                return content
     return None
 
 
-def _write(path: Path, found: bytes) -> None:
+def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with files.written_beside(path, mode=0o600) as part:
-        part.write_bytes(_digest(path.name.encode(), found) + found)
+        part.write_bytes(_digest(path.name.encode(), content) + content)
 
 
 def _remove_oldest(folder: Path) -> None:
@@ -99,7 +99,7 @@ def _remove_oldest(folder: Path) -> None:
 def _surroundings() -> bytes:
     version = f"{tf.__version__} {tf.version.GIT_VERSION} {tf.version.COMPILER_VERSION}"
     settings = [os.environ.get(name, "").encode() for name in _SETTINGS]
-    return _digest(version.encode(), _processor(), *settings, *_OWN_CODE)
+    return _digest(version.encode(), _processor(), *settings, *_PACKAGE_CODE)
 
 
 def _processor() -> bytes:

@@ -1,16 +1,24 @@
-"""A function in TensorFlow's own table, called by its name. No TFF in here."""
+"""Functions in TensorFlow's own table, called by their names."""
 
 import contextlib
+import hashlib
+import itertools
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
 # Not among TensorFlow's public names (2.15).
-from tensorflow.core.framework import function_pb2
-from tensorflow.python.eager import context, execute
-from tensorflow.python.eager.cancellation import CancellationManager
+from tensorflow.python.eager import cancellation, context, execute
+
+from fedlab.runtime.graph_loading import disk_cache, renaming
+from fedlab.runtime.graph_loading.stopping import Stop
+
+# From a suffix for the names in them, to the functions.
+TraceFn = Callable[[str], Sequence[Any]]
+_NUMBERS = itertools.count()
 
 
 class LoadedFunction:
@@ -19,48 +27,52 @@ class LoadedFunction:
     What it needs is in TensorFlow's table for as long as it lives.
 
     Args:
-        functions: The function itself, then those that it calls. Two of one name must be the same.
+        functions: `FunctionDef`s: the function itself, then those that it calls. Two of one name must
+            be the same.
     """
 
-    def __init__(self, functions: Sequence[function_pb2.FunctionDef]):
+    def __init__(self, functions: Sequence[Any]):
         signature = functions[0].signature
         self._name, self._num_outputs = signature.name, len(signature.output_arg)
         self._dtypes = [tf.as_dtype(arg.type) for arg in signature.input_arg]
         self._lock, self._is_ready = threading.Lock(), False
         table = context.context()
-        for one in functions:
-            table.add_function_def(one)
-        names = [one.signature.name for one in functions]
+        for function in functions:
+            table.add_function_def(function)
+        names = [function.signature.name for function in functions]
         weakref.finalize(self, _remove, names).atexit = False
 
-    def __call__(self, *args, manager: CancellationManager | None = None) -> Sequence[tf.Tensor]:
+    def __call__(self, *args: Any, stop: Stop | None = None) -> Sequence[tf.Tensor]:
         """Calls the function.
 
         Args:
             *args: Tensors, or what becomes one.
-            manager: Ends the call from another thread, with an error. (TensorFlow's own
-                `CancellationManagerContext` is one for all threads, and a call that fails cancels
-                its manager, and with it all others.)
+            stop: Ends the call from another thread, with a `CancelledError`. (A call has a manager of
+                its own: one that fails cancels its manager, and with it all calls that share it.)
         """
         if not self._is_ready:
             self.get_ready()
-        return self._execute(args, manager or CancellationManager())
+        manager = cancellation.CancellationManager()
+        with stop.calling(manager.start_cancel) if stop else contextlib.nullcontext():
+            return self._execute(args, manager)
 
     def get_ready(self) -> None:
-        """Lets TensorFlow optimize the function: most of what its first call does else.
+        """Lets TensorFlow optimize the function: most of the work of a first call.
 
         Without the lock, two first calls at a time would both do so.
         """
         with self._lock:
             if self._is_ready:
                 return
-            cancelled = CancellationManager()
+            cancelled = cancellation.CancellationManager()
             cancelled.start_cancel()  # the function is optimized, and nothing runs
             with contextlib.suppress(tf.errors.CancelledError):
                 self._execute([_placeholder(dtype) for dtype in self._dtypes], cancelled)
             self._is_ready = True
 
-    def _execute(self, args: Sequence, manager: CancellationManager) -> Sequence[tf.Tensor]:
+    def _execute(
+        self, args: Sequence[Any], manager: cancellation.CancellationManager
+    ) -> Sequence[tf.Tensor]:
         table = context.context()
         attrs = [part for item in table.function_call_options.as_attrs().items() for part in item]
         inputs = [tf.convert_to_tensor(arg) for arg in args]
@@ -69,24 +81,42 @@ class LoadedFunction:
         )
 
 
-def get_ready_aside(functions: Iterable[LoadedFunction]) -> threading.Event:
-    """Gets functions ready in a thread, while this one goes on.
+def load(trace_fn: TraceFn, *key: bytes) -> list[LoadedFunction]:
+    """Returns functions that are traced now, or were traced in an earlier session.
 
-    Returns:
-        An event. The thread ends with the function that it is at when the event is set, or when
-        Python wants to end.
+    Args:
+        trace_fn: Returns the `ConcreteFunction`s; they take no part in each other's names.
+        *key: All that they depend on.
     """
-    stop = threading.Event()
+    suffix = f"_{hashlib.sha256(b''.join(key)).hexdigest()[:32]}"
+    library = tf.compat.v1.GraphDef().library
+    library.ParseFromString(
+        disk_cache.remember(lambda: _to_bytes(trace_fn(suffix), suffix), "function", *key)
+    )
+    graph_def = tf.compat.v1.GraphDef(library=library)
+    renaming.rename(graph_def, f"_{next(_NUMBERS)}")
+    functions = list(graph_def.library.function)
+    num_traced = sum(function.signature.name.startswith(_PREFIX) for function in functions)
+    called = functions[num_traced:]
+    return [LoadedFunction([function, *called]) for function in functions[:num_traced]]
 
-    def run() -> None:
-        for function in functions:
-            if stop.is_set() or not threading.main_thread().is_alive():
-                return
-            with contextlib.suppress(tf.errors.OpError):  # the call will say it
-                function.get_ready()
 
-    threading.Thread(target=run, name="fedlab-get-ready").start()
-    return stop
+_PREFIX = "fedlab_traced_"
+
+
+def _to_bytes(traced: Sequence[Any], suffix: str) -> bytes:
+    """Returns a `FunctionDefLibrary`: the traced functions, then those that they call."""
+    library = tf.compat.v1.GraphDef().library
+    for number, function in enumerate(traced):
+        library.function.add().CopyFrom(function.function_def)
+        library.function[-1].signature.name = f"{_PREFIX}{number}{suffix}"
+    called = {
+        function.signature.name: function
+        for traced_function in traced
+        for function in traced_function.graph.as_graph_def().library.function
+    }
+    library.function.extend(called.values())
+    return library.SerializeToString(deterministic=True)
 
 
 def _placeholder(dtype: tf.DType) -> tf.Tensor:

@@ -1,10 +1,11 @@
-"""The same graph with less work in it. No TFF in here."""
+"""The same graph with less work in it."""
 
 import functools
 import os
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.compat.v1 import GraphDef, NodeDef
 
 from fedlab.runtime.graph_loading import disk_cache
 
@@ -17,7 +18,7 @@ _NO_SUCH_KERNEL = (
 )
 
 
-def use_onednn_pooling(graph_def) -> None:
+def use_onednn_pooling(graph_def: GraphDef) -> None:
     """Lets max pooling remember which input was the largest, instead of looking again.
 
     TensorFlow 2.15 runs max pooling in oneDNN but its gradient in Eigen, which finds every maximum
@@ -31,7 +32,7 @@ def use_onednn_pooling(graph_def) -> None:
         _rewrite_pooling(graph_def)
 
 
-def _rewrite_pooling(graph_def) -> None:
+def _rewrite_pooling(graph_def: GraphDef) -> None:
     nodes = {node.name: node for node in graph_def.node}
     for gradient in graph_def.node:
         forward = nodes.get(gradient.input[1]) if gradient.op == "MaxPoolGrad" else None
@@ -45,7 +46,7 @@ def _rewrite_pooling(graph_def) -> None:
         gradient.input.insert(3, f"{forward.name}:1")
 
 
-def _is_float_pooling(node) -> bool:
+def _is_float_pooling(node: NodeDef) -> bool:
     # A second gradient finds the forward pass already rewritten.
     pools = node.op in ("MaxPool", "_MklNativeMaxPool")
     return (
@@ -71,10 +72,10 @@ def _try_onednn_pooling() -> bool:
     images = np.random.default_rng(0).integers(4, size=shape).astype(np.float32)  # with many ties
     expected = _pooling_gradient(images, rewritten=False)
     try:
-        found = _pooling_gradient(images, rewritten=True)
+        rewritten = _pooling_gradient(images, rewritten=True)
     except (*_NO_SUCH_KERNEL, ValueError):
         return False
-    return np.array_equal(expected, found)
+    return np.array_equal(expected, rewritten)
 
 
 def _pooling_gradient(images: np.ndarray, *, rewritten: bool) -> np.ndarray:

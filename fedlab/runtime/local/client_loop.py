@@ -1,32 +1,37 @@
-"""The clients of a round, in parallel, their updates added up in order. No TFF in here."""
+"""The clients of a round, in parallel, their updates added up in order.
+
+TFF is not imported: a remote worker does without it.
+"""
 
 import collections
 import concurrent.futures
 import contextlib
+import itertools
 import os
 import queue
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from fedlab.runtime.graph_loading.functions import CancellationManager
-from fedlab.runtime.graph_loading.graphs import FlatFn, Graph
+from fedlab.runtime.graph_loading.stopping import Stop
+from fedlab.runtime.local.graphs import Graph, GraphFunction
 from fedlab.secure.interface import SecureRound
 
 Tensors = Sequence[tf.Tensor]
 # A client's name, and what makes its data: flat tensors, a dataset as a variant.
 Client = tuple[str, Callable[[], Tensors]]
-_Begun = tuple[str, concurrent.futures.Future, CancellationManager]
-_SECONDS_TO_CANCEL = 10
+_Result = tuple[str, Callable[[], Tensors]]
+_Future = concurrent.futures.Future[Tensors]
+_SECONDS_TO_STOP = 10
 
 
 class ClientError(RuntimeError):
     """A client failed, or sent what is not finite; the round did not happen.
 
     Attributes:
-        client_id: Who.
+        client_id: The client.
         reason: What went wrong.
     """
 
@@ -39,7 +44,7 @@ class ClientError(RuntimeError):
         self.client_id = client_id
         self.reason = reason
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
         return type(self), (self.client_id, self.reason)
 
 
@@ -56,8 +61,8 @@ class ClientLoop:
     """Runs `work` for one client after the other, several at a time.
 
     The updates are added in the order of the cohort, whoever is ready first: the sum is the same,
-    bit for bit, for any number of workers. At most twice as many clients as workers are begun and
-    not yet added, so memory grows with the workers and not with the cohort.
+    bit for bit, for any number of workers. At most twice as many clients as workers have started
+    and are not yet added, so memory grows with the workers and not with the cohort.
 
     Args:
         work: The client's part of a round.
@@ -68,7 +73,7 @@ class ClientLoop:
             random numbers gets one worker, for its numbers depend on the order.
 
     Attributes:
-        functions: All that a round calls.
+        functions: All that a round calls, the clients' first.
     """
 
     def __init__(
@@ -84,8 +89,8 @@ class ClientLoop:
         num_loaded = self.num_workers if work.has_state else 1  # each has variables of its own
         loaded = [work.load(check_finite=True) for _ in range(num_loaded)]
         self._zero, self._accumulate = zero.load(), accumulate.load()
-        self.functions = [*loaded, self._accumulate, self._zero]
-        self._work_fns: queue.SimpleQueue[FlatFn] = queue.SimpleQueue()
+        self.functions: list[GraphFunction] = [*loaded, self._accumulate, self._zero]
+        self._work_fns: queue.SimpleQueue[GraphFunction] = queue.SimpleQueue()
         for worker in range(self.num_workers):
             self._work_fns.put(loaded[worker % len(loaded)])
         # An update may have more tensors than the sum: quantization sends ranges besides.
@@ -117,7 +122,8 @@ class ClientLoop:
             ClientError: A client failed, or its update is not finite.
             ProtocolError: The secure sum cannot be finished, as too few clients are left.
         """
-        sums, secure, dropped = self._zero(), _SecureSums(self._moduli, secure_round), {}
+        sums, secure = self._zero(), _SecureSums(self._moduli, secure_round)
+        dropped: dict[str, str] = {}
         with (
             _threads(self.num_workers) as pool,
             contextlib.closing(self._results(pool, clients, broadcast)) as results,
@@ -136,49 +142,44 @@ class ClientLoop:
 
     def _results(
         self, pool: concurrent.futures.Executor, clients: Iterable[Client], broadcast: Tensors
-    ) -> Iterator[tuple[str, Callable[[], Tensors]]]:
-        waiting: collections.deque[_Begun] = collections.deque()
-        clients = iter(clients)
+    ) -> Generator[_Result, None, None]:
+        waiting: collections.deque[tuple[str, _Future]] = collections.deque()
+        clients, stop = iter(clients), Stop()
         try:
             while True:
-                while len(waiting) < 2 * self.num_workers:
-                    client = next(clients, None)
-                    if client is None:
-                        break
-                    manager = CancellationManager()
-                    future = self._submit(pool, client, broadcast, manager)
-                    waiting.append((client[0], future, manager))
+                for client in itertools.islice(clients, 2 * self.num_workers - len(waiting)):
+                    waiting.append((client[0], self._submit(pool, client, broadcast, stop)))
                 if not waiting:
                     return
-                client_id, future, _ = waiting[0]
+                client_id, future = waiting[0]
                 yield client_id, future.result
                 waiting.popleft()
         finally:  # after an error, or the stop button
-            for _, future, manager in waiting:
+            stop.set()
+            for _, future in waiting:
                 future.cancel()
-                manager.start_cancel()
-            concurrent.futures.wait([future for _, future, _ in waiting], _SECONDS_TO_CANCEL)
+            concurrent.futures.wait([future for _, future in waiting], _SECONDS_TO_STOP)
 
     def _submit(
         self,
         pool: concurrent.futures.Executor,
         client: Client,
         broadcast: Tensors,
-        manager: CancellationManager,
-    ) -> concurrent.futures.Future:
+        stop: Stop,
+    ) -> _Future:
         client_id, create_data = client
         try:
             data = create_data()  # here, while the workers compute
         except Exception as error:
-            failed = concurrent.futures.Future()
+            failed: _Future = concurrent.futures.Future()
             failed.set_exception(describe(client_id, error))
             return failed
-        return pool.submit(self._work, client_id, [*data, *broadcast], manager)
+        return pool.submit(self._work, client_id, [*data, *broadcast], stop)
 
-    def _work(self, client_id: str, args: Tensors, manager: CancellationManager) -> Tensors:
+    def _work(self, client_id: str, args: Tensors, stop: Stop) -> Tensors:
         work_fn = self._work_fns.get()
         try:
-            *update, is_finite = work_fn(*args, manager=manager)
+            *update, is_finite = work_fn(*args, stop=stop)
             is_finite = bool(is_finite)
         except Exception as error:
             raise describe(client_id, error) from error
@@ -193,7 +194,7 @@ class ClientLoop:
 def _threads(num_workers: int) -> Iterator[concurrent.futures.Executor]:
     """Threads that live as long as a round, so that nobody has to end them.
 
-    A client that does not end, though it was cancelled, does not hold up whoever waits.
+    A client that does not end, though it was told to stop, does not hold up whoever waits.
     """
     pool = concurrent.futures.ThreadPoolExecutor(num_workers, "fedlab-client")
     try:
@@ -218,7 +219,7 @@ class _SecureSums:
             self._round.add(client_id, [np.asarray(value) for value in values])
         except ValueError as error:
             raise describe(client_id, error) from error
-        self._sums = []  # not empty-handed, and not known before the round's end
+        self._sums = []  # somebody was added; the sums are known at the round's end
 
     def finish(self) -> Tensors:
         if self._round is None or self._sums is None:
@@ -230,15 +231,18 @@ def add_secure(sums: Tensors | None, update: Tensors, moduli: Sequence[int]) -> 
     """Adds integers that are to be summed securely; a plain sum.
 
     Args:
-        sums: So far, or `None`.
-        update: What is added.
-        moduli: What the last ones are taken modulo.
+        sums: The sums so far, or `None`.
+        update: The integers to add.
+        moduli: What the last of them are taken modulo.
+
+    Returns:
+        The sums with the update in them.
     """
     if sums is not None:
-        update = [one + other for one, other in zip(sums, update, strict=True)]
+        update = [total + value for total, value in zip(sums, update, strict=True)]
     num_plain = len(update) - len(moduli)
     modular = zip(update[num_plain:], moduli, strict=True)
-    return [*update[:num_plain], *(tf.math.floormod(one, modulus) for one, modulus in modular)]
+    return [*update[:num_plain], *(tf.math.floormod(value, modulus) for value, modulus in modular)]
 
 
 def describe(client_id: str, error: Exception) -> ClientError:

@@ -1,12 +1,16 @@
 """The runtime of the course: a round in this process. No child process, no socket."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+import contextlib
+import functools
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
+import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlab.runtime.graph_loading.functions import LoadedFunction, get_ready_aside
 from fedlab.runtime.local.client_loop import Client, ClientError, ClientLoop, Tensors
+from fedlab.runtime.local.graphs import GraphFunction
 from fedlab.runtime.local.map_reduce_form import Form, Piece, cut, cut_initialize
 from fedlab.runtime.local.values import flatten, pack
 from fedlab.runtime.runner import Cohort, NonFiniteStateError, Runner, check_nobody, name_clients
@@ -20,7 +24,7 @@ class ClientRunner(Protocol):
         functions: The loaded functions that it calls in this process.
     """
 
-    functions: Sequence[LoadedFunction]
+    functions: Sequence[GraphFunction]
 
     def __call__(
         self, cohort: Cohort, broadcast: Tensors, drop: bool
@@ -37,7 +41,7 @@ class ClientRunner(Protocol):
         """
 
     def close(self) -> None:
-        """Releases what it holds."""
+        """Releases threads and processes."""
 
 
 class Round:
@@ -48,7 +52,7 @@ class Round:
         run_clients: Runs `work` for a cohort and adds up.
 
     Attributes:
-        functions: All that the server calls.
+        functions: All that the server calls, the slowest to get ready first.
     """
 
     def __init__(self, form: Form, run_clients: ClientRunner):
@@ -57,13 +61,26 @@ class Round:
         self._prepare = form.prepare.load(check_finite=True)
         self._report = form.report.load()
         self._update = form.update.load()
-        self.functions = [self._update, self._prepare, self._report]
+        self.functions: list[GraphFunction] = [self._update, self._prepare, self._report]
         num_updates = len(form.accumulate.graph.inputs) - len(form.zero.graph.outputs)
         self._sums_securely = len(form.work.graph.outputs) > num_updates
         self._run_clients = run_clients
 
-    def run(self, state, cohort: Cohort, *, drop: bool = False):
-        """Returns the round's result as the cut computation gives it, and who was left out."""
+    def run(self, state: Any, cohort: Cohort, *, drop: bool = False) -> tuple[Any, dict[str, str]]:
+        """Runs one round.
+
+        Args:
+            state: The server's state.
+            cohort: The clients' batches.
+            drop: Whether to leave out clients that fail, instead of raising.
+
+        Returns:
+            The result of the computation that was cut, and the reason for each client left out.
+
+        Raises:
+            NonFiniteStateError: The state is not finite.
+            ClientError: A client failed, or all did.
+        """
         if self._sums_securely and not name_clients(cohort):
             raise ValueError("The cohort must hold a client whose sum is secure. Found none.")
         flat_state = flatten(state, self._state_type)
@@ -100,26 +117,37 @@ class LocalClients:
                 "secure sum. Build it with an aggregator from tff.learning.secure_aggregator()."
             )
         self._client_type = form.work.type_signature.parameter[0]
-        graphs = (piece.graph for piece in (form.work, form.zero, form.accumulate))
-        self._loop = ClientLoop(*graphs, moduli=form.moduli, num_workers=num_workers)
-        self.functions = self._loop.functions
+        self._loop = ClientLoop(
+            form.work.graph,
+            form.zero.graph,
+            form.accumulate.graph,
+            moduli=form.moduli,
+            num_workers=num_workers,
+        )
+        self.functions: Sequence[GraphFunction] = self._loop.functions
 
     def close(self) -> None:
         """Does nothing: the threads end with each round."""
 
-    def __call__(self, cohort: Cohort, broadcast: Tensors, drop: bool):
+    def __call__(
+        self, cohort: Cohort, broadcast: Tensors, drop: bool
+    ) -> tuple[Tensors, Tensors, dict[str, str]]:
         """Implements `ClientRunner.__call__`."""
         names = name_clients(cohort)
-        begun = None
+        secure_round = None
         if self._secure_sum is not None:
-            begun = self._secure_sum.begin_round(names, self._secure_specs)
-        return self._loop.run(self._clients(cohort), broadcast, drop=drop, secure_round=begun)
+            secure_round = self._secure_sum.begin_round(names, self._secure_specs)
+        clients = self._clients(cohort)
+        return self._loop.run(clients, broadcast, drop=drop, secure_round=secure_round)
 
     def _clients(self, cohort: Cohort) -> Iterator[Client]:
         names = name_clients(cohort)
         data = cohort if isinstance(cohort, Mapping) else dict(zip(names, cohort, strict=True))
         for name in names:  # a mapping may make its datasets one by one
-            yield name, lambda name=name: flatten(data[name], self._client_type)
+            yield name, functools.partial(self._read, data, name)
+
+    def _read(self, data: Mapping[str, Any], name: str) -> Tensors:
+        return flatten(data[name], self._client_type)
 
 
 def check_some_are_left(dropped: Mapping[str, str], cohort: Cohort) -> None:
@@ -155,7 +183,7 @@ class FormRunner(Runner):
         self._round = Round(form, self._clients)
         # The clients' functions are the largest. On a cluster they are the workers'.
         functions = [*self._clients.functions, *self._round.functions]
-        self._stop_getting_ready = get_ready_aside(functions)
+        self._stop_getting_ready = get_ready_in_thread(functions)
         self._drop = drop
         # Each with its computation: a number (id) is given to another once its owner is gone.
         self._pieces: dict[int, tuple[tff.Computation, Callable]] = {}
@@ -165,19 +193,42 @@ class FormRunner(Runner):
         self._stop_getting_ready.set()
         self._clients.close()
 
-    def initialize(self):
-        """Returns the state before the first round."""
+    def initialize(self) -> Any:
+        """Returns the state before the first round; implements `Runner.initialize`."""
         return self._initialize()
 
-    def next(self, state, cohort: Cohort):
+    def next(self, state: Any, cohort: Cohort) -> tff.learning.templates.LearningProcessOutput:
         """Runs one round in this process; implements `Runner.next`."""
         output, self.dropped = self._round.run(state, cohort, drop=self._drop)
         check_nobody(cohort, output.metrics)
         return output
 
-    def call(self, computation: tff.Computation, *args):
-        """Executes one of the process's computations without clients, loaded once."""
+    def call(self, computation: tff.Computation, *args: Any) -> Any:
+        """Executes one of the process's computations without clients; implements `Runner.call`."""
         key = id(computation)
         if key not in self._pieces:
             self._pieces[key] = computation, Piece.from_computation(computation).as_function()
         return self._pieces[key][1](*args)
+
+
+def get_ready_in_thread(functions: Iterable[GraphFunction]) -> threading.Event:
+    """Gets functions ready in a thread, while this one goes on.
+
+    Args:
+        functions: Those that a first round would wait for.
+
+    Returns:
+        An event. The thread ends with the function that it is at when the event is set, or when
+        Python ends.
+    """
+    stop = threading.Event()
+
+    def run() -> None:
+        for function in functions:
+            if stop.is_set() or not threading.main_thread().is_alive():
+                return
+            with contextlib.suppress(tf.errors.OpError):  # the call will raise it
+                function.get_ready()
+
+    threading.Thread(target=run, name="fedlab-get-ready").start()
+    return stop

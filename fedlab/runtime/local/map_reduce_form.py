@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +13,7 @@ from google.protobuf.internal import api_implementation
 from tensorflow_federated.proto.v0 import computation_pb2
 
 from fedlab.runtime.graph_loading import disk_cache
-from fedlab.runtime.graph_loading.graphs import FlatFn, Graph
+from fedlab.runtime.local.graphs import Graph, GraphFunction
 from fedlab.runtime.local.values import flatten, pack
 from fedlab.secure.interface import IntegerSpec
 
@@ -68,22 +69,22 @@ class Piece:
     ) -> "Piece":
         if proto.WhichOneof("computation") != "tensorflow":
             raise NoFormError(f"This is not plain TensorFlow: {type_signature}.")
-        found = proto.tensorflow
+        function = proto.tensorflow
         graph_def = tf.compat.v1.GraphDef()
-        found.graph_def.Unpack(graph_def)
+        function.graph_def.Unpack(graph_def)
         graph = Graph(
             graph_def.SerializeToString(deterministic=True),
-            tuple(_tensor_names(found.parameter)),
-            tuple(_tensor_names(found.result)),
-            found.initialize_op,
+            tuple(_tensor_names(function.parameter)),
+            tuple(_tensor_names(function.result)),
+            function.initialize_op,
         )
         return cls(type_signature, graph)
 
-    def load(self, *, check_finite: bool = False) -> FlatFn:
-        """Returns the piece as a function of flat tensors; see `Graph.load`."""
+    def load(self, *, check_finite: bool = False) -> GraphFunction:
+        """Returns the piece as a function of flat tensors; implements `Graph.load`."""
         return self.graph.load(check_finite=check_finite)
 
-    def __call__(self, *args):
+    def __call__(self, *args: Any) -> Any:
         """Runs the piece on Python values, and returns Python values."""
         return _load_once(self)(*args)
 
@@ -93,13 +94,14 @@ class Piece:
         Args:
             packed: Whether the function takes several arguments as one structure, or `None`.
         """
-        flat_fn = self.load()
+        graph_fn = self.load()
         parameter, result = self.type_signature.parameter, self.type_signature.result
 
-        def call(arg=None):
-            return pack(flat_fn(*([] if parameter is None else flatten(arg, parameter))), result)
+        def call(arg: Any = None) -> Any:
+            leaves = [] if parameter is None else flatten(arg, parameter)
+            return pack(graph_fn(*leaves), result)
 
-        def call_with_args(*args):
+        def call_with_args(*args: Any) -> Any:
             return call(args[0] if len(args) == 1 else tuple(args) or None)
 
         return call if packed else call_with_args
@@ -153,7 +155,7 @@ class Form:
         )
 
 
-def cut(computation) -> Form:
+def cut(computation: tff.Computation | tff.learning.templates.LearningProcess) -> Form:
     """Cuts a round into the functions that the server and the clients run.
 
     Args:
@@ -181,8 +183,8 @@ def cut_initialize(initialize: tff.Computation) -> Piece:
     Raises:
         NoFormError: TFF's compiler cannot make it.
     """
-    found = _remember_pieces("state", initialize, ["initialize"], _cut_initialize)
-    return _typed_as_result(found["initialize"], initialize)
+    pieces = _remember_pieces("state", initialize, ["initialize"], _cut_initialize)
+    return _typed_as_result(pieces["initialize"], initialize)
 
 
 def _cut(computation: tff.Computation) -> list[tff.Computation]:
@@ -209,23 +211,23 @@ def _remember_pieces(
     except TypeError as error:
         raise NoFormError(f"{type(error).__name__}: {error}") from error
     key = [tff.__version__.encode(), proto.SerializeToString(deterministic=True)]
-    found = disk_cache.remember(lambda: _cut_to_bytes(computation, names, cut_fn), kind, *key)
+    stored = disk_cache.remember(lambda: _cut_to_bytes(computation, names, cut_fn), kind, *key)
     return {
-        one.name: Piece._from_proto(
-            one.value, tff.framework.deserialize_computation(one.value).type_signature
+        element.name: Piece._from_proto(
+            element.value, tff.framework.deserialize_computation(element.value).type_signature
         )
-        for one in computation_pb2.Struct.FromString(found).element
+        for element in computation_pb2.Struct.FromString(stored).element
     }
 
 
 def _cut_to_bytes(computation: tff.Computation, names: Sequence[str], cut_fn: _CutFn) -> bytes:
     try:
-        found = cut_fn(computation)
+        pieces = cut_fn(computation)
     except Exception as error:  # the compiler has many, some of no common kind
         raise NoFormError(f"{type(error).__name__}: {error}") from error
     elements = [
-        computation_pb2.Struct.Element(name=name, value=tff.framework.serialize_computation(one))
-        for name, one in zip(names, found, strict=True)
+        computation_pb2.Struct.Element(name=name, value=tff.framework.serialize_computation(piece))
+        for name, piece in zip(names, pieces, strict=True)
     ]
     return computation_pb2.Struct(element=elements).SerializeToString(deterministic=True)
 
@@ -240,7 +242,7 @@ def _typed_as_result(piece: Piece, computation: tff.Computation) -> Piece:
 
 
 def _read_constants(piece: Piece) -> tuple[int, ...]:
-    return tuple(int(one) for one in piece.load()()) if piece.graph.outputs else ()
+    return tuple(int(value) for value in piece.load()()) if piece.graph.outputs else ()
 
 
 @contextlib.contextmanager
@@ -260,7 +262,7 @@ def oversize_messages() -> Iterator[None]:
         allow(False)
 
 
-def _tensor_names(binding) -> Iterator[str]:
+def _tensor_names(binding: Any) -> Iterator[str]:
     kind = binding.WhichOneof("binding")
     if kind == "tensor":
         yield binding.tensor.tensor_name

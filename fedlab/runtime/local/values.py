@@ -7,8 +7,12 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 
-def flatten(value, type_spec: tff.Type) -> list[Any]:
+def flatten(value: Any, type_spec: tff.Type) -> list[Any]:
     """Returns the leaves of a value in the order of its TFF type, as TensorFlow takes them.
+
+    Args:
+        value: A Python value; a sequence is a `tf.data.Dataset`.
+        type_spec: Its TFF type.
 
     Raises:
         TypeError: The value does not have the type's structure.
@@ -28,19 +32,24 @@ def flatten(value, type_spec: tff.Type) -> list[Any]:
         raise TypeError(f"Expected a value of type {type_spec}. Found {len(struct)} fields.")
     leaves = []
     for index, (name, field) in enumerate(fields):
-        found = getattr(struct, name) if name and hasattr(struct, name) else struct[index]
-        leaves += flatten(found, field)
+        value = getattr(struct, name) if name and hasattr(struct, name) else struct[index]
+        leaves += flatten(value, field)
     return leaves
 
 
-def pack(leaves: Sequence[tf.Tensor], type_spec: tff.Type):
-    """Returns a value of a TFF type, in its Python containers, with NumPy arrays as leaves."""
+def pack(leaves: Sequence[tf.Tensor], type_spec: tff.Type) -> Any:
+    """Returns a value of a TFF type, in its Python containers, with NumPy arrays as leaves.
+
+    Args:
+        leaves: In the order of the type.
+        type_spec: The TFF type.
+    """
     remaining = iter(leaves)
     struct = _pack_struct(remaining, type_spec)
     return tff.types.type_to_py_container(struct, _without_placement(type_spec))
 
 
-def _pack_struct(leaves: Iterator[tf.Tensor], type_spec: tff.Type):
+def _pack_struct(leaves: Iterator[tf.Tensor], type_spec: tff.Type) -> Any:
     type_spec = _without_placement(type_spec)
     if isinstance(type_spec, tff.StructType):
         fields = [
@@ -59,20 +68,20 @@ def _without_placement(type_spec: tff.Type) -> tff.Type:
     return type_spec.member if isinstance(type_spec, tff.FederatedType) else type_spec
 
 
-def _to_struct(value) -> tff.structure.Struct:
+def _to_struct(value: Any) -> tff.structure.Struct:
     try:
         return tff.structure.from_container(value)
     except TypeError:
         raise TypeError(f"Expected a structure. Found {type(value).__name__}.") from None
 
 
-def _to_variant(value, type_spec: tff.SequenceType) -> tf.Tensor:
+def _to_variant(value: Any, type_spec: tff.SequenceType) -> tf.Tensor:
     if not isinstance(value, tf.data.Dataset):
         raise TypeError(
             f"A client's batches must be a tf.data.Dataset. Found {type(value).__name__}."
         )
     expected = type_spec.element
-    found = tff.types.tensorflow_to_type(value.element_spec)
-    if not expected.is_assignable_from(found):
-        raise TypeError(f"A client's batches must be of type {expected}. Found {found}.")
+    actual = tff.types.tensorflow_to_type(value.element_spec)
+    if not expected.is_assignable_from(actual):
+        raise TypeError(f"A client's batches must be of type {expected}. Found {actual}.")
     return tf.data.experimental.to_variant(value)

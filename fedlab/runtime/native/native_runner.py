@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping
+from typing import Any
 
 import grpc
 import tensorflow_federated as tff
@@ -15,11 +16,11 @@ class NativeRunner(Runner):
 
     tells_non_finite = False
 
-    def initialize(self):
-        """Returns the state before the first round."""
+    def initialize(self) -> Any:
+        """Returns the state before the first round; implements `Runner.initialize`."""
         return self.call(self.process.initialize)
 
-    def next(self, state, cohort: Cohort):
+    def next(self, state: Any, cohort: Cohort) -> tff.learning.templates.LearningProcessOutput:
         """Runs one round on TFF's worker; implements `Runner.next`."""
         name_clients(cohort)
         datasets = cohort.values() if isinstance(cohort, Mapping) else cohort
@@ -27,8 +28,8 @@ class NativeRunner(Runner):
         check_nobody(cohort, output.metrics)
         return output
 
-    def call(self, computation: tff.Computation, *args):
-        """Executes one of the process's computations on TFF's worker."""
+    def call(self, computation: tff.Computation, *args: Any) -> Any:
+        """Executes one of the process's computations on TFF's worker; implements `Runner.call`."""
         with tff.framework.get_context_stack().install(native_context()):
             return computation(*args)
 
@@ -38,7 +39,7 @@ def native_context() -> tff.framework.SyncExecutionContext:
     """Returns TFF's execution context on a worker that starts with the first computation."""
     worker = Worker()
 
-    def create_executor(cardinalities) -> tff.framework.RemoteExecutor:
+    def create_executor(cardinalities: Mapping[Any, int]) -> tff.framework.RemoteExecutor:
         executor = tff.framework.RemoteExecutor(_build_stub(worker.get_channel()))
         executor.set_cardinalities({tff.CLIENTS: 0, **cardinalities})
         return executor

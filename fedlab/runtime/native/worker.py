@@ -70,10 +70,10 @@ class Worker:
     def close(self) -> None:
         """Ends the worker; its folder goes with it."""
         with self._lock:
-            if self._process is not None:
-                self._process.stdin.close()
-                self._process.wait()
-                self._process = None
+            process, self._process = self._process, None
+            if process is not None and process.stdin is not None:
+                process.stdin.close()
+                process.wait()
 
     def _is_ready(self) -> bool:
         return self._status == grpc.ChannelConnectivity.READY
@@ -102,17 +102,18 @@ class Worker:
         self._status = None
         self._channel = grpc.insecure_channel(f"unix:{folder}/{_SOCKET_NAME}", options)
         self._channel.subscribe(self._note_status, try_to_connect=True)
-        self._wait_until_ready()
+        self._wait_until_ready(self._process)
 
     def _note_status(self, status: grpc.ChannelConnectivity) -> None:
         self._status = status
 
-    def _wait_until_ready(self) -> None:
+    def _wait_until_ready(self, process: subprocess.Popen) -> None:
         deadline = time.monotonic() + _START_TIMEOUT_SECONDS
         while not self._is_ready():
-            if self._process.poll() is not None:
-                code = self._process.returncode
-                raise RuntimeError(f"TFF's worker ended at its start, with exit code {code}.")
+            if process.poll() is not None:
+                raise RuntimeError(
+                    f"TFF's worker ended at its start, with exit code {process.returncode}."
+                )
             if time.monotonic() > deadline:
                 self.close()
                 raise RuntimeError(f"TFF's worker did not start in {_START_TIMEOUT_SECONDS} s.")
@@ -132,8 +133,7 @@ def _private_worker(session_folder: str) -> str:
     has not been used for a day and another is. (A running program stays whole when its file is
     removed.) Where the folder cannot be written, the copy lives and goes with the session.
     """
-    package = Path(importlib.util.find_spec("tensorflow_federated").origin).parent
-    source = package / "data" / "worker_binary"
+    source = _find_package() / "data" / "worker_binary"
     status = source.stat()
     name = f"{_COPY_PREFIX}{_tff_version()}-{status.st_size}-{status.st_mtime_ns}"
     try:
@@ -149,6 +149,13 @@ def _private_worker(session_folder: str) -> str:
         target = Path(session_folder) / name
         _copy_worker(source, target)
     return str(target)
+
+
+def _find_package() -> Path:
+    spec = importlib.util.find_spec("tensorflow_federated")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("tensorflow_federated is not installed. Build the environment again.")
+    return Path(spec.origin).parent
 
 
 def _tff_version() -> str:

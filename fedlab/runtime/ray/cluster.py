@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
@@ -12,6 +12,7 @@ import tensorflow as tf
 from fedlab.data import client_arrays
 from fedlab.data.preprocessing import Cohort as LazyCohort
 from fedlab.runtime.local.client_loop import Tensors, describe
+from fedlab.runtime.local.graphs import GraphFunction
 from fedlab.runtime.local.map_reduce_form import Form
 from fedlab.runtime.ray.connection import connect
 from fedlab.runtime.ray.worker import ClusterClient, ClusterWorker, Report
@@ -30,7 +31,7 @@ _LOST = (
 @dataclasses.dataclass(eq=False)
 class _Worker:
     actor: Any
-    held: set[str] = dataclasses.field(default_factory=set)
+    client_ids: set[str] = dataclasses.field(default_factory=set)
 
 
 class ClusterClients:
@@ -55,7 +56,7 @@ class ClusterClients:
         ValueError: `num_partitions` is smaller than 1.
     """
 
-    functions = ()  # they are the workers'
+    functions: Sequence[GraphFunction] = ()  # they are the workers'
 
     def __init__(
         self,
@@ -67,11 +68,11 @@ class ClusterClients:
     ):
         if num_partitions is not None and num_partitions < 1:
             raise ValueError(f"num_partitions must be at least 1. Found {num_partitions}.")
-        graphs = [one.graph for one in (form.work, form.zero, form.accumulate, form.merge)]
+        graphs = [piece.graph for piece in (form.work, form.zero, form.accumulate, form.merge)]
         self._zero = form.zero
         self._num_sums = len(form.zero.graph.outputs)
         self._workers: list[_Worker] = []
-        self._client_data = None
+        self._client_data: Any = None
         self._disconnect = connect(address, num_workers)
         try:
             num_workers = num_workers or max(1, _num_cores())
@@ -80,7 +81,7 @@ class ClusterClients:
                     f"{num_workers} workers need as many cores. Found {_num_cores()}."
                 )
             self._num_partitions = num_partitions or num_workers
-            self._arguments = [ray.put(one) for one in (*graphs, form.moduli)]
+            self._arguments = [ray.put(value) for value in (*graphs, form.moduli)]
             self._workers = self._start(num_workers)
             if len(self._workers) < num_workers:
                 raise RuntimeError(
@@ -91,12 +92,15 @@ class ClusterClients:
             self.close()
             raise
 
-    def __call__(self, cohort: Cohort, broadcast: Tensors, drop: bool):
+    def __call__(
+        self, cohort: Cohort, broadcast: Tensors, drop: bool
+    ) -> tuple[Tensors, Tensors, dict[str, str]]:
         """Implements `ClientRunner.__call__`."""
         names = name_clients(cohort)
         partitions = self._split(names, cohort)
         preprocessing = cohort.preprocessing if isinstance(cohort, LazyCohort) else None
-        shared = [ray.put(one) for one in (preprocessing, [one.numpy() for one in broadcast])]
+        arrays = [tensor.numpy() for tensor in broadcast]
+        shared = [ray.put(value) for value in (preprocessing, arrays)]
         done: dict[int, tuple[Any, Report]] = {}
         for _ in range(1 + _MAX_REPLACEMENTS):
             try:
@@ -123,18 +127,24 @@ class ClusterClients:
 
     def _split(self, names: list[str], cohort: Cohort) -> dict[int, list[ClusterClient]]:
         partitions: dict[int, list[ClusterClient]] = {}
-        lazy = isinstance(cohort, LazyCohort)
         values = cohort if isinstance(cohort, Mapping) else dict(zip(names, cohort, strict=True))
         for position, client_id in enumerate(names):
-            if lazy:
+            if isinstance(cohort, LazyCohort):
                 client = ClusterClient(client_id, cohort.stream(client_id))
+                position = client.stream[-1]  # the same one in every round
             else:
                 client = _read_batches(client_id, values)
-            home = (client.stream[-1] if lazy else position) % self._num_partitions
-            partitions.setdefault(home, []).append(client)
+            partitions.setdefault(position % self._num_partitions, []).append(client)
         return partitions
 
-    def _run(self, partitions, cohort: Cohort, shared, done) -> None:
+    def _run(
+        self,
+        partitions: Mapping[int, list[ClusterClient]],
+        cohort: Cohort,
+        shared: Sequence[Any],
+        done: dict[int, tuple[Any, Report]],
+    ) -> None:
+        """Runs the partitions that are not done, and adds their sums and reports to `done`."""
         running = {}
         for partition in sorted(set(partitions) - set(done)):
             worker, clients = self._workers[self._host(partition)], partitions[partition]
@@ -151,36 +161,36 @@ class ClusterClients:
             raise lost
 
     def _bring_data(
-        self, worker: _Worker, clients: list[ClusterClient], client_data
+        self, worker: _Worker, clients: list[ClusterClient], client_data: Any
     ) -> list[ClusterClient]:
-        """Gives a worker the examples that it does not hold, once."""
+        """Gives a worker the examples that it does not have yet."""
         if client_data is not self._client_data:  # another's clients may have the same names
             self._client_data = client_data
-            for one in self._workers:
-                one.held.clear()
+            for other in self._workers:
+                other.client_ids.clear()
         examples, failed = {}, {}
-        missing = [one.client_id for one in clients if one.client_id not in worker.held]
-        for name in missing:
+        names = [client.client_id for client in clients]
+        for name in sorted(set(names) - worker.client_ids, key=names.index):
             try:
                 examples[name] = tuple(client_arrays(client_data, name))
             except Exception as error:
                 failed[name] = _reason(name, error)
         if examples:
-            worker.actor.hold.remote(examples, bool(worker.held))
-            worker.held |= set(examples)
-        return [one._replace(failure=failed.get(one.client_id, "")) for one in clients]
+            worker.actor.store.remote(examples, bool(worker.client_ids))
+            worker.client_ids |= set(examples)
+        return [client._replace(failure=failed.get(client.client_id, "")) for client in clients]
 
     def _sum(self, done: dict[int, tuple[Any, Report]]) -> tuple[Tensors, Tensors]:
         level = [(key, done[key][0]) for key in sorted(done) if done[key][1].num_used]
         while len(level) > 1:  # neighbours first: on one worker, or one machine, if it can be
             pairs = zip(level[::2], level[1::2], strict=False)
             merged = [
-                (key, self._workers[self._host(key)].actor.merge.remote(one, other))
-                for (key, one), (_, other) in pairs
+                (key, self._workers[self._host(key)].actor.merge.remote(first, second))
+                for (key, first), (_, second) in pairs
             ]
             level = merged + level[len(merged) * 2 :]
-        arrays = ray.get(level[0][1]) if level else [one.numpy() for one in self._zero.load()()]
-        tensors = [tf.constant(array) for array in arrays]
+        arrays = ray.get(level[0][1]) if level else self._zero.load()()
+        tensors = [tf.convert_to_tensor(array) for array in arrays]
         return tensors[: self._num_sums], tensors[self._num_sums :]
 
     def _host(self, partition: int) -> int:
@@ -188,23 +198,24 @@ class ClusterClients:
 
     def _start(self, num_workers: int, num_running: int = 0) -> list[_Worker]:
         """Returns new workers, ready, those of a machine side by side: as many as have a core."""
-        actor_class = ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(ClusterWorker)
+        actor_class: Any = ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(ClusterWorker)
         actors = [actor_class.remote(*self._arguments) for _ in range(num_workers)]
         waiting = {actor.get_node.remote(): actor for actor in actors}
-        started, deadline = [], time.monotonic() + _START_SECONDS
+        started: list[tuple[str, _Worker]] = []
+        deadline = time.monotonic() + _START_SECONDS
         while waiting and time.monotonic() < deadline and _num_cores() > num_running + len(started):
             ready, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=1)
-            started += [(ray.get(one), _Worker(waiting.pop(one))) for one in ready]
+            started += [(ray.get(node), _Worker(waiting.pop(node))) for node in ready]
         for actor in waiting.values():
             ray.kill(actor)
-        return [worker for _, worker in sorted(started, key=lambda one: one[0])]
+        return [worker for _, worker in sorted(started, key=lambda pair: pair[0])]
 
     def _replace_lost(self) -> set[int]:
         """Starts new workers for those that are gone, or gives their clients to others."""
         lost = {index for index, worker in enumerate(self._workers) if not _is_alive(worker)}
         if not lost:
             return set(range(len(self._workers)))  # a sum is lost, but nobody: all once more
-        left = {id(one): one for k, one in enumerate(self._workers) if k not in lost}
+        left = {id(w): w for index, w in enumerate(self._workers) if index not in lost}
         for index in lost:
             ray.kill(self._workers[index].actor)  # it may be out of reach only
         new = self._start(len(lost), len(left))

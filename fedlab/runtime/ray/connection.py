@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import os
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import grpc
 import psutil
@@ -23,9 +25,21 @@ _NOBODY_OUTSIDE = {
 }
 
 
-def connect(address: str | None, num_workers: int | None):
-    """Connects to a cluster, or starts one here. Returns what undoes it."""
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+def connect(address: str | None, num_workers: int | None) -> Callable[[], None]:
+    """Connects to a cluster, or starts one on this machine.
+
+    Args:
+        address: The cluster's head, "host:port". Default: the cluster that this process is connected
+            to, else one of this machine alone, on loopback.
+        num_workers: Cores of a cluster that is started here. Default: all.
+
+    Returns:
+        A function that ends the connection, and the cluster if it was started here.
+
+    Raises:
+        ConnectionError: No cluster answers at the address, or this process is connected to another.
+    """
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     resolved = address and services.canonicalize_bootstrap_address(address)  # as Ray does
     if ray.is_initialized():
         connected = ray.get_runtime_context().gcs_address
@@ -71,10 +85,11 @@ def _shut_down() -> None:
 
 
 def _find_family() -> list[psutil.Process]:
-    """Returns Ray's processes, which this process has begun, and theirs."""
-    if ray_worker._global_node is None:  # somebody has shut down already
+    """Returns the processes of the Ray that this process started, and their children."""
+    node: Any = ray_worker._global_node
+    if node is None:  # somebody has shut down already
         return []
-    session, family = ray_worker._global_node.session_name, []
+    session, family = node.session_name, []
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.NoSuchProcess):
             if session in " ".join(child.cmdline()):
@@ -83,7 +98,7 @@ def _find_family() -> list[psutil.Process]:
 
 
 @contextlib.contextmanager
-def _loopback_only():
+def _loopback_only() -> Iterator[None]:
     """Keeps a cluster that is started here off the network: whoever reaches Ray can run code.
 
     Nor does it call out.
@@ -96,9 +111,11 @@ def _loopback_only():
     os.environ |= _NOBODY_OUTSIDE
     try:
         yield
-        if (found := ray.util.get_node_ip_address()) != _LOOPBACK:
+        if (address := ray.util.get_node_ip_address()) != _LOOPBACK:
             ray.shutdown()
-            raise RuntimeError(f"Ray {ray.__version__} listens on {found} and not on {_LOOPBACK}.")
+            raise RuntimeError(
+                f"Ray {ray.__version__} listens on {address} and not on {_LOOPBACK}."
+            )
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = enabled
         for name in _NOBODY_OUTSIDE:

@@ -1,5 +1,9 @@
-"""What runs in a process of a cluster: some clients, and the sum of their updates. No TFF in here."""
+"""What runs in a process of a cluster: some clients, and the sum of their updates.
 
+TFF is not imported: a remote worker does without it.
+"""
+
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -7,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from fedlab.data.preprocessing import Preprocessing
-from fedlab.runtime.graph_loading.graphs import Graph
 from fedlab.runtime.local.client_loop import ClientError, ClientLoop, Tensors, add_secure
+from fedlab.runtime.local.graphs import Graph
 
 Arrays = list[np.ndarray]
 
@@ -17,10 +21,10 @@ class ClusterClient(NamedTuple):
     """A client of a round, as it is named to a worker.
 
     Attributes:
-        client_id: Who; a worker that was given its examples holds them.
-        stream: Of `Preprocessing.apply_to_arrays`.
+        client_id: The client; a worker that was given its examples keeps them.
+        stream: The random stream that `Preprocessing.apply_to_arrays` takes.
         batches: The batches themselves, where the worker cannot make them from examples.
-        element_spec: Of the batches.
+        element_spec: The batches' `tf.TensorSpec`s.
         failure: Why there is no data, if there is none.
     """
 
@@ -32,12 +36,12 @@ class ClusterClient(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What the driver hears of a partition; the sum itself stays where it was made.
+    """What the driver is told of a partition; the sum itself stays where it was made.
 
     Attributes:
         num_used: Clients in the sum.
         dropped: Clients left out, each with the reason.
-        failed: What ended the round, if a client failed.
+        failed: The error that ended the round, if a client failed.
     """
 
     num_used: int
@@ -46,7 +50,15 @@ class Report(NamedTuple):
 
 
 class ClusterWorker:
-    """Loads the functions once, holds its clients' examples, and runs its part of each round."""
+    """Loads the functions once, keeps its clients' examples, and runs its part of each round.
+
+    Args:
+        work: The client's part of a round.
+        zero: The sum of no updates.
+        accumulate: (sum, update) -> sum.
+        merge: (sum, sum) -> sum.
+        moduli: What the last integers of `work`'s results are summed modulo.
+    """
 
     def __init__(
         self, work: Graph, zero: Graph, accumulate: Graph, merge: Graph, moduli: Sequence[int]
@@ -56,7 +68,7 @@ class ClusterWorker:
         self._merge = merge.load()
         self._num_sums = len(zero.outputs)
         self._moduli = moduli
-        self._held: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._examples: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def get_node(self) -> str:
         """Returns the machine's id. Whoever has it knows that the functions are loaded."""
@@ -64,15 +76,19 @@ class ClusterWorker:
 
         return ray.get_runtime_context().get_node_id()
 
-    def hold(self, examples: dict[str, tuple[np.ndarray, np.ndarray]], keep: bool) -> None:
-        """Keeps clients' examples: pixels and labels, see `fedlab.data`.
+    def store(self, examples: dict[str, tuple[np.ndarray, np.ndarray]], keep: bool) -> None:
+        """Keeps clients' examples.
 
         Args:
-            examples: To be held. They are copied, out of Ray's store, which is small.
-            keep: Whether to keep, besides, those that are held already.
+            examples: By client: pixels and labels, as `fedlab.data.client_arrays` returns them. They
+                are copied, out of Ray's store, which is small.
+            keep: Whether to keep, besides, those that were given before.
         """
-        new = {one: tuple(map(np.array, arrays)) for one, arrays in examples.items()}
-        self._held = (self._held if keep else {}) | new
+        copies = {
+            client_id: (np.array(pixels), np.array(labels))
+            for client_id, (pixels, labels) in examples.items()
+        }
+        self._examples = (self._examples if keep else {}) | copies
 
     def run(
         self,
@@ -81,19 +97,29 @@ class ClusterWorker:
         broadcast: Arrays,
         drop: bool,
     ) -> tuple[Arrays, Report]:
-        """Runs clients in their order. Returns the sum and the report."""
+        """Runs clients in their order.
+
+        Args:
+            clients: The clients of this partition.
+            preprocessing: Makes the batches of clients that have none of their own.
+            broadcast: The tensors that every client gets.
+            drop: Whether to leave out clients that fail, instead of raising.
+
+        Returns:
+            The sum, with the sums of the integers to be summed securely at its end, and the report.
+        """
 
         def create_data(client: ClusterClient) -> Tensors:
             if client.failure:
                 raise RuntimeError(client.failure)
-            if client.batches is not None:
-                dataset = _to_dataset(client.batches, client.element_spec)
+            if client.batches is not None or preprocessing is None:
+                dataset = _to_dataset(client.batches or (), client.element_spec)
             else:
-                examples = self._held[client.client_id]
+                examples = self._examples[client.client_id]
                 dataset = preprocessing.apply_to_arrays(*examples, *client.stream)
             return [tf.data.experimental.to_variant(dataset)]
 
-        named = ((one.client_id, lambda one=one: create_data(one)) for one in clients)
+        named = ((client.client_id, functools.partial(create_data, client)) for client in clients)
         try:
             sums, secure, dropped = self._loop.run(
                 named, [tf.constant(array) for array in broadcast], drop=drop
@@ -103,15 +129,15 @@ class ClusterWorker:
         arrays = [tensor.numpy() for tensor in (*sums, *secure)]
         return arrays, Report(len(clients) - len(dropped), dropped, None)
 
-    def merge(self, one: Arrays, other: Arrays) -> Arrays:
+    def merge(self, first: Arrays, second: Arrays) -> Arrays:
         """Returns the sum of two partitions' sums."""
         end = self._num_sums
-        sums = self._merge(*(tf.constant(array) for array in (*one[:end], *other[:end])))
-        secure = add_secure(one[end:], other[end:], self._moduli) if one[end:] else []
+        sums = self._merge(*(tf.constant(array) for array in (*first[:end], *second[:end])))
+        secure = add_secure(first[end:], second[end:], self._moduli) if first[end:] else []
         return [tensor.numpy() for tensor in (*sums, *map(tf.convert_to_tensor, secure))]
 
 
-def _to_dataset(batches: Sequence[Any], element_spec) -> tf.data.Dataset:
+def _to_dataset(batches: Sequence[Any], element_spec: Any) -> tf.data.Dataset:
     if not batches:
         shaped = tf.nest.map_structure(
             lambda spec: tf.zeros([size or 0 for size in spec.shape], spec.dtype), element_spec

@@ -129,7 +129,7 @@ def surroundings():
     disk_cache._surroundings.cache_clear()
 
 
-@pytest.mark.parametrize("name", ["tensorflow", "build", "setting", "processor", "own code"])
+@pytest.mark.parametrize("name", ["tensorflow", "build", "setting", "processor", "package code"])
 def test_other_surroundings_are_another_thing(name, monkeypatch, surroundings):
     remember(lambda: b"here", "kind")
     with monkeypatch.context() as patch:
@@ -142,19 +142,19 @@ def test_other_surroundings_are_another_thing(name, monkeypatch, surroundings):
         elif name == "processor":
             patch.setattr(disk_cache, "_processor", lambda: b"another")
         else:
-            patch.setattr(disk_cache, "_OWN_CODE", [*disk_cache._OWN_CODE[:-1], b"another"])
+            patch.setattr(disk_cache, "_PACKAGE_CODE", [*disk_cache._PACKAGE_CODE[:-1], b"another"])
         surroundings.cache_clear()
         assert remember(lambda: b"there", "kind") == b"there"
     surroundings.cache_clear()
     assert remember(never, "kind") == b"here"
 
 
-def test_own_code_is_all_that_the_runtime_has():
+def test_the_package_code_is_all_that_the_runtime_has():
     files = list(Path(disk_cache.__file__).parents[1].rglob("*.py"))
     assert {"graphs.py", "map_reduce_form.py", "rewrites.py", "functions.py"} <= {
         path.name for path in files
     }
-    assert len(disk_cache._OWN_CODE) == len(files)
+    assert len(disk_cache._PACKAGE_CODE) == len(files)
 
 
 def test_the_processor_is_known_and_the_same_each_time():

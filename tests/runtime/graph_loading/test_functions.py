@@ -7,11 +7,13 @@ import pytest
 import tensorflow as tf
 from helpers import tiny
 from helpers.graphs import build, build_counter, meet
-from tensorflow.python.eager import cancellation, context, execute
+from tensorflow.python.eager import context, execute
 from tensorflow.python.framework import function
 
 from fedlab import runtime
 from fedlab.runtime.graph_loading import functions
+from fedlab.runtime.graph_loading.stopping import Stop
+from fedlab.runtime.local.local_runner import get_ready_in_thread
 
 
 def test_it_leaves_the_table_with_its_last_owner():
@@ -102,12 +104,11 @@ def test_a_counter_counts_only_calls():
     assert [loaded(tf.constant(x))[0].numpy() for x in (1.0, 2.0)] == [1.0, 2.0]
 
 
-def test_a_call_is_stopped_by_its_own_manager():
-    loaded = build(lambda x: (x + 1,), tf.float32).load()
-    manager = cancellation.CancellationManager()
-    manager.start_cancel()
+def test_a_call_that_was_stopped_before_does_not_run():
+    loaded, stop = build(lambda x: (x + 1,), tf.float32).load(), Stop()
+    stop.set()
     with pytest.raises(tf.errors.CancelledError):
-        loaded(tf.constant(1.0), manager=manager)
+        loaded(tf.constant(1.0), stop=stop)
     assert loaded(tf.constant(1.0))[0].numpy() == 2
 
 
@@ -139,7 +140,7 @@ def build_broken():
 def test_what_is_broken_says_so_when_it_is_called():
     broken, next_function = build_broken().load(), Slow()
     next_function.go_on.set()
-    functions.get_ready_aside([broken, next_function])
+    get_ready_in_thread([broken, next_function])
     join_helpers()
     assert next_function.num_asked == 1  # the broken one did not end the thread
     with pytest.raises(tf.errors.OpError):
@@ -160,7 +161,7 @@ class Slow:
 
 def test_getting_ready_aside_can_be_stopped():
     slow = Slow()
-    stop = functions.get_ready_aside([slow, slow, slow])
+    stop = get_ready_in_thread([slow, slow, slow])
     assert slow.begun.wait(tiny.TIMEOUT)
     stop.set()
     slow.go_on.set()

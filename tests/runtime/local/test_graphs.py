@@ -12,12 +12,13 @@ from helpers import tiny
 from helpers.graphs import build, build_counter, meet
 from helpers.tff_processes import FUNCTIONAL, VARIABLE, fed_avg
 from tensorflow.core.framework import dataset_options_pb2
-from tensorflow.python.eager import cancellation
 from tensorflow.python.framework import function
 
 from fedlab import runtime
+from fedlab.runtime import graph_loading
 from fedlab.runtime.graph_loading import disk_cache, rewrites
-from fedlab.runtime.graph_loading.graphs import Graph
+from fedlab.runtime.graph_loading.stopping import Stop
+from fedlab.runtime.local.graphs import Graph
 
 v1 = tf.compat.v1
 
@@ -26,7 +27,7 @@ def call(graph: Graph, *args, **options):
     return [one.numpy() for one in graph.load(**options)(*map(tf.constant, args))]
 
 
-def test_arguments_and_results_go_by_their_order():
+def test_arguments_and_results_go_by_their_order(accelerator):
     graph = build(lambda x, y: (x - y, 10 * x, y), tf.float32, tf.float32)
     assert call(graph, 5.0, 3.0) == [2.0, 50.0, 3.0]
     assert call(build(lambda: (tf.constant(7),))) == [7]
@@ -40,7 +41,7 @@ def test_a_graph_is_the_same_after_a_journey():
     assert call(there, 1.0) == [2.0]
 
 
-def test_what_only_waits_for_an_argument_does_not_ask_for_it_again():
+def test_what_only_waits_for_an_argument_does_not_ask_for_it_again(accelerator):
     def wait(x):
         with tf.control_dependencies([x]):
             return (tf.constant(3),)
@@ -48,7 +49,7 @@ def test_what_only_waits_for_an_argument_does_not_ask_for_it_again():
     assert call(build(wait, tf.int32), 1) == [3]
 
 
-def test_functions_of_one_name_are_kept_apart():
+def test_functions_of_one_name_are_kept_apart(accelerator):
     def build_with(body):
         named = function.Defun(tf.float32, func_name="the_same_name")(body)
         return build(lambda x: (named(x),), tf.float32)
@@ -57,7 +58,7 @@ def test_functions_of_one_name_are_kept_apart():
     assert [plus(tf.constant(5.0))[0].numpy(), times(tf.constant(5.0))[0].numpy()] == [8.0, 15.0]
 
 
-def test_processes_of_one_functional_model_are_kept_apart():
+def test_processes_of_one_functional_model_are_kept_apart(accelerator):
     """Their graphs define different functions under the same names."""
     runners = [runtime.compile(fed_avg(client=client)) for client in (small_step, big_step)]
     after = []
@@ -115,13 +116,13 @@ def options_in_the_graph(dataset) -> dataset_options_pb2.Options:
     return dataset_options_pb2.Options.FromString(serialized.numpy())
 
 
-def test_a_dataset_is_read_as_it_is():
+def test_a_dataset_is_read_as_it_is(accelerator):
     found = options_in_the_graph(tf.data.Dataset.range(3))
     assert not found.autotune_options.enabled
     assert not found.optimization_options.apply_default_optimizations
 
 
-def test_what_else_a_dataset_asks_for_is_kept():
+def test_what_else_a_dataset_asks_for_is_kept(accelerator):
     own = tf.data.Options()
     own.deterministic = False
     own.threading.private_threadpool_size = 3
@@ -140,7 +141,7 @@ def pipeline():
     return mapped.map(lambda batch: (batch, 2 * batch)).prefetch(tf.data.AUTOTUNE)
 
 
-def test_what_is_read_is_the_same():
+def test_what_is_read_is_the_same(accelerator):
     def join(variant):
         batches = tf.data.experimental.from_variant(variant, pipeline().element_spec)
         text = batches.map(lambda *batch: tf.strings.as_string(tf.concat(batch, 0)))
@@ -158,7 +159,7 @@ def test_what_is_read_is_the_same():
 # Variables
 
 
-def test_variables_begin_anew_in_every_call():
+def test_variables_begin_anew_in_every_call(accelerator):
     graph = build_counter()
     assert graph.has_state
     counter = graph.load()
@@ -166,7 +167,7 @@ def test_variables_begin_anew_in_every_call():
     assert not build(lambda x: (x,), tf.float32).has_state
 
 
-def test_functions_loaded_from_one_graph_have_variables_of_their_own():
+def test_functions_loaded_from_one_graph_have_variables_of_their_own(accelerator):
     pause = meet(threading.Barrier(2))  # TensorFlow itself does not keep it
     graph = build_counter(pause)
     counters = [graph.load() for _ in range(2)]
@@ -183,7 +184,7 @@ def test_functions_loaded_from_one_graph_have_variables_of_their_own():
     assert found == [1.0, 10.0]
 
 
-def test_graphs_whose_variables_have_one_name_do_not_share_them():
+def test_graphs_whose_variables_have_one_name_do_not_share_them(accelerator):
     graphs = [build_counter(), build_counter(lambda tensor: tensor * 2)]
     assert [call(graph, 3.0) for graph in graphs] == [[3.0], [3.0]]
 
@@ -215,7 +216,7 @@ def test_numbers_that_depend_on_the_calls_before_are_noticed(draw, expected):
 
 
 @pytest.mark.parametrize("value, expected", [(1.0, True), (np.nan, False), (-np.inf, False)])
-def test_results_that_are_not_finite_are_noticed(value, expected):
+def test_results_that_are_not_finite_are_noticed(value, expected, accelerator):
     graph = build(lambda x, n: (n, x), tf.float32, tf.int32)
     *_, is_finite = call(graph, np.float32(value), 3, check_finite=True)
     assert is_finite == expected
@@ -228,7 +229,7 @@ def test_integers_are_always_finite():
 
 @pytest.mark.parametrize("model", [FUNCTIONAL, VARIABLE], ids=["functional", "variable"])
 @pytest.mark.parametrize("factor", [1.0, np.nan, np.inf])
-def test_an_update_that_tff_s_client_zeroes_itself_is_noticed(model, factor):
+def test_an_update_that_tff_s_client_zeroes_itself_is_noticed(model, factor, accelerator):
     form = runtime.cut(fed_avg(model))
     batches = tiny.create_cohort()["c0"].map(lambda images, labels: (images * factor, labels))
     broadcast = tff.structure.flatten(form.prepare.type_signature.result)
@@ -254,22 +255,36 @@ def build_endless() -> Graph:
 
 
 def test_a_call_can_be_ended_from_another_thread():
-    manager, other = cancellation.CancellationManager(), cancellation.CancellationManager()
-    endless = build_endless().load()
-    timer = threading.Timer(0.5, manager.start_cancel)
+    stop, endless = Stop(), build_endless().load()
+    timer = threading.Timer(0.5, stop.set)
     timer.start()
     with pytest.raises(tf.errors.CancelledError):
-        endless(tf.constant(0), manager=manager)
-    assert endless(tf.constant(-1), manager=other)[0].numpy() == -1
+        endless(tf.constant(0), stop=stop)
+    assert endless(tf.constant(-1), stop=Stop())[0].numpy() == -1
 
 
-def test_one_failing_call_does_not_end_another():
+def test_without_the_accelerator_a_call_is_ended_before_it_begins(monkeypatch):
+    monkeypatch.setenv(graph_loading.VARIABLE, "0")
+    stop, loaded = Stop(), build(lambda x: (x + 1,), tf.float32).load()
+    assert loaded(tf.constant(1.0), stop=stop)[0].numpy() == 2
+    stop.set()
+    with pytest.raises(tf.errors.CancelledError):
+        loaded(tf.constant(1.0), stop=stop)
+
+
+def test_one_failing_call_does_not_end_another(accelerator):
     check = build(lambda x: (tf.debugging.check_numerics(x, "bad"),), tf.float32).load()
-    managers = [cancellation.CancellationManager() for _ in range(2)]
+    stop = Stop()
     with pytest.raises(tf.errors.InvalidArgumentError, match="bad"):
-        check(tf.constant(np.nan), manager=managers[0])
-    assert check(tf.constant(1.0), manager=managers[1])[0].numpy() == 1
-    assert not managers[1].is_cancelled
+        check(tf.constant(np.nan), stop=stop)
+    assert check(tf.constant(1.0), stop=stop)[0].numpy() == 1
+    assert not stop.is_set()
+
+
+def test_the_switch_is_0_or_1(monkeypatch):
+    monkeypatch.setenv(graph_loading.VARIABLE, "off")
+    with pytest.raises(ValueError, match="FEDLAB_ACCELERATOR must be 0.*Found 'off'"):
+        build(lambda x: (x,), tf.float32).load()
 
 
 def test_a_graph_is_not_changed_by_loading():
