@@ -11,6 +11,7 @@ import pandas as pd
 
 from fedlab import evaluation, models
 from fedlab.caching import cache_while_alive
+from fedlab.checks import check_seed
 from fedlab.data import FederatedDataset, pool, sampling
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
 from fedlab.experiments import central_training
@@ -55,7 +56,7 @@ def run(
     Raises:
         ValueError: The configuration does not fit the data, or the seed is negative.
     """
-    sampling.check_seed(seed)
+    check_seed(seed)
     network = build_network(create_fn or _create_fn(config))
     curve = _Curve(config, dataset, network, progress_fn or (lambda share: None))
     weights = _start(config, dataset, network, seed)
