@@ -1,9 +1,7 @@
-"""What the benchmarks share: where things are, where results go, and how they time."""
+"""What the benchmarks share: where things are, and where results go."""
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -55,19 +53,3 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Writes a figure as a PNG file, as a whole."""
     with files.written_beside(path) as part:
         figure.savefig(part, format="png", dpi=100)
-
-
-def time_in_turn(
-    cases: Mapping[Hashable, Callable[[], object]], num_runs: int
-) -> dict[Hashable, float]:
-    """Returns the median seconds of each, run in turn: what else the machine does hits all alike.
-
-    Let each run once before: the first run loads and traces.
-    """
-    seconds = {name: [] for name in cases}
-    for _ in range(num_runs):
-        for name, run in cases.items():
-            begun = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - begun)
-    return {name: statistics.median(found) for name, found in seconds.items()}

@@ -26,12 +26,13 @@ from unittest import mock
 import pandas as pd
 import tensorflow as tf
 import tensorflow_federated as tff
-from _common import ROOT, WRITER_DIGITS, choose_path, create_parser, time_in_turn
+from _common import ROOT, WRITER_DIGITS, choose_path, create_parser
 
 from fedlab import data, learning, models, runtime
 from fedlab._tensorflow import THREADS_VARIABLE
 from fedlab.data.preprocessing import Cohort, Preprocessing
 from fedlab.experiments.results import write_results
+from fedlab.experiments.timing import time_in_turn
 from fedlab.runtime import graph_loading
 from fedlab.runtime.graph_loading import disk_cache, reduce_loops, rewrites
 from fedlab.runtime.local import graphs, local_runner

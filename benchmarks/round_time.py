@@ -26,7 +26,7 @@ import pandas as pd
 import psutil
 import tensorflow as tf
 import tensorflow_federated as tff
-from _common import ROOT, WRITER_DIGITS, choose_path, create_parser, load, time_in_turn
+from _common import ROOT, WRITER_DIGITS, choose_path, create_parser, load
 from _round_time_plot import plot_round_time
 
 from fedlab import files, learning, models, runtime
@@ -34,6 +34,7 @@ from fedlab._tensorflow import THREADS_VARIABLE
 from fedlab.data import client_data, download, emnist
 from fedlab.data.preprocessing import Cohort, Preprocessing, to_batch
 from fedlab.experiments.results import write_results
+from fedlab.experiments.timing import time_in_turn
 from fedlab.runtime.graph_loading import disk_cache
 
 LEARNING_RATE, BATCH_SIZE = 0.02, 20

@@ -14,11 +14,12 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import tensorflow_federated as tff
-from _common import ROOT, choose_path, create_parser, load, time_in_turn
+from _common import ROOT, choose_path, create_parser, load
 
 from fedlab import learning, models, runtime
 from fedlab.data.preprocessing import Cohort, Preprocessing
 from fedlab.experiments.results import write_results
+from fedlab.experiments.timing import time_in_turn
 from fedlab.secure.interface import IntegerSpec
 from fedlab.secure.secagg import SecAgg
 

@@ -137,10 +137,10 @@ def test_every_foreign_file_is_there_after_everything_was_run(
     with pytest.raises(ValueError, match="is not a study's folder"):
         Store(planted["study"], dataset)
     finished = Store(store.default_folder(dataset.name), dataset)
-    ((_, _, run),) = run_all(
-        [studies.CONFIG], [0], dataset, finished, create_fn=studies.create_model, progress=False
-    )
-    curve = report.build_curve(studies.CONFIG, 0, pd.DataFrame(run["records"]))
+    study = studies.build_study(studies.CONFIG)
+    list(run_all(study, study.configs, [0], dataset, finished, progress=False))
+    run = finished.load(studies.CONFIG, 0)
+    curve = report.build_curve(studies.CONFIG, 0, run.records)
     report.write_csv(planted["out"] / "rates_tiny_curves.csv", curve)
     rows = curve.assign(dataset=dataset.name)
     digests = {dataset.name: dataset.sha256}

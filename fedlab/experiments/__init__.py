@@ -9,6 +9,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "config": ["BASELINE", "RunConfig"],
         "execution": ["run"],
         "plans": ["PLANS"],
-        "store": ["Store", "run_all"],
+        "store": ["Store"],
+        "studies": ["STUDIES"],
+        "study": ["Study", "run_all"],
     },
 )

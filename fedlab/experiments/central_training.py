@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -14,8 +14,8 @@ from fedlab.data.client_data import Examples
 from fedlab.data.preprocessing import INPUT_SPEC, Preprocessing
 from fedlab.models import assign_weights, create_loss
 
-CreateFn = Callable[..., tf.keras.Model]  # takes `seed`
-Weights = tff.learning.models.ModelWeights
+CreateSeededFn: TypeAlias = Callable[..., tf.keras.Model]  # takes `seed`
+Weights: TypeAlias = tff.learning.models.ModelWeights
 
 PRETRAINING = Preprocessing(batch_size=32, shuffle=True)
 PRETRAINING_EPOCHS = 10
@@ -23,8 +23,8 @@ PRETRAINING_RATE = 1e-3  # of Adam
 _EVALUATION_BATCH = 256
 
 
-class Answers(NamedTuple):
-    """A model's answers: loss float32 (n,), in nats; prediction int64 (n,)."""
+class Predictions(NamedTuple):
+    """A model's predictions: loss float32 (n,), in nats; prediction int64 (n,), the class."""
 
     loss: np.ndarray
     prediction: np.ndarray
@@ -37,32 +37,33 @@ class Network:
         create_fn: Makes the model; takes the seed of the initial weights.
     """
 
-    def __init__(self, create_fn: CreateFn):
+    def __init__(self, create_fn: CreateSeededFn):
         self.create_fn = create_fn
         self._model = create_fn(seed=0)
         self._optimizers: dict[str, tuple[tf.keras.optimizers.Optimizer, Callable]] = {}
-        self._answer = tf.function(self._answer_batch, input_signature=INPUT_SPEC)
+        self._predict = tf.function(self._predict_batch, input_signature=INPUT_SPEC)
 
     def initial_weights(self, seed: int) -> Weights:
         """Returns the weights that a new model has."""
         return _copy_weights(self.create_fn(seed=seed))
 
-    def answer(self, weights: Weights, examples: Examples) -> Answers:
-        """Returns what the model says to each example.
+    def predict(self, weights: Weights, examples: Examples) -> Predictions:
+        """Returns the loss and the predicted class of each example.
 
         Federated evaluation gives the same sums: an example counts once, whoever holds it. The
-        batches go to a thread per core; each answer is its own, so their order changes nothing.
+        batches go to a thread per core; no prediction depends on another, so their order changes
+        nothing.
         """
         assign_weights(self._model, weights)
         starts = range(0, len(examples.labels), _EVALUATION_BATCH)
         batches = [[array[k : k + _EVALUATION_BATCH] for array in examples] for k in starts]
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-            found = list(
-                threads.map(lambda batch: self._answer(batch[0][..., None], batch[1]), batches)
+            predicted = list(
+                threads.map(lambda batch: self._predict(batch[0][..., None], batch[1]), batches)
             )
-        return Answers(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        return Predictions(*(np.concatenate(parts) for parts in zip(*predicted, strict=True)))
 
-    def _answer_batch(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _predict_batch(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         logits = self._model(images, training=False)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return losses, tf.argmax(logits, axis=1)
@@ -97,14 +98,14 @@ class Network:
             weights = _copy_weights(self._model)
             yield weights
 
-    def _build_step(self, name: str):
+    def _build_step(self, name: str) -> tuple[tf.keras.optimizers.Optimizer, Callable]:
         kinds = {"sgd": tf.keras.optimizers.SGD, "adam": tf.keras.optimizers.Adam}
         optimizer, loss_fn = kinds[name](), create_loss()
         variables = self._model.trainable_variables
         optimizer.build(variables)
 
         @tf.function(input_signature=[tf.data.DatasetSpec(INPUT_SPEC)])
-        def run_epoch(batches):
+        def run_epoch(batches: tf.data.Dataset) -> None:
             for images, labels in batches:
                 with tf.GradientTape() as tape:
                     loss = loss_fn(labels, self._model(images, training=True))
@@ -122,7 +123,7 @@ def _copy_weights(model: tf.keras.Model) -> Weights:
 
 
 @functools.lru_cache(maxsize=16)
-def build_network(create_fn: CreateFn) -> Network:
+def build_network(create_fn: CreateSeededFn) -> Network:
     """Returns the one `Network` of a model: tracing takes longer than a round."""
     return Network(create_fn)
 

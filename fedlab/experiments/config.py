@@ -1,70 +1,21 @@
-"""What one run of a study does, as plain values: one column of a CSV file each."""
+"""What one training run does, as plain values: one column of a CSV file each."""
 
-import dataclasses
-import difflib
-import functools
-import hashlib
-import json
-import re
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import ClassVar, Literal
 
 import pydantic
-from pydantic import BeforeValidator, Field
 
-# What a results file holds besides the configuration.
-RESULT_COLUMNS = (
-    "seed",
-    "dataset",
-    "dataset_sha256",
-    "accuracy",
-    "loss",
-    "five_accuracy",
-    "best_accuracy",
-    "worst_decile_accuracy",
-    "best_decile_accuracy",
-    "client_accuracy_std",
-    "num_rounds_done",
-    "diverged_in_round",
-    "target_accuracy",
-    "rounds_to_target",
-    "seconds",
-    "versions",
-    "machine",
-    "command",
+from fedlab.experiments.settings import (
+    Config,
+    Count,
+    Flag,
+    Label,
+    Positive,
+    ProperFraction,
+    Rate,
+    Share,
+    config_class,
 )
 
-
-def _to_python(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value  # NumPy's numbers and truth values
-
-
-def _refuse_text_and_truth(value: Any) -> Any:
-    """Pydantic would take "0.1" and True for numbers."""
-    value = _to_python(value)
-    if isinstance(value, str | bool):
-        raise ValueError("must be a number")
-    return value
-
-
-def _refuse_numbers(value: Any) -> Any:
-    """Pydantic would take 1 and "yes" for True."""
-    value = _to_python(value)
-    if not isinstance(value, bool):
-        raise ValueError("must be True or False")
-    return value
-
-
-_Number = Annotated[
-    float, BeforeValidator(_refuse_text_and_truth), Field(allow_inf_nan=False, strict=False)
-]
-Label = Annotated[str, Field(min_length=1, strict=True)]
-Flag = Annotated[bool, BeforeValidator(_refuse_numbers)]
-Count = Annotated[int, BeforeValidator(_refuse_text_and_truth), Field(ge=1)]
-Rate = Annotated[_Number, Field(ge=0)]
-BelowOne = Annotated[_Number, Field(ge=0, lt=1)]
-Share = Annotated[_Number, Field(gt=0, le=1)]
-Positive = Annotated[_Number, Field(gt=0)]
 Algorithm = Literal[
     "fed_avg",
     "fed_prox",
@@ -79,35 +30,8 @@ Algorithm = Literal[
 Augmentation = Literal["mirror", "brightness", "mirror_and_brightness", "shift", "affine"]
 
 
-def _say_plainly(config_type: type) -> type:
-    """Makes a pydantic dataclass raise ValueErrors that name the setting, the value and the remedy."""
-    validate = config_type.__init__  # type: ignore[misc]  # of this very class
-
-    @functools.wraps(validate)
-    def init(self: Any, *args: Any, **values: Any) -> None:
-        try:
-            validate(self, *args, **values)
-        except pydantic.ValidationError as error:
-            raise ValueError(_explain(error.errors()[0])) from None
-
-    config_type.__init__ = init  # type: ignore[misc]
-    return config_type
-
-
-def _explain(error: Mapping[str, Any]) -> str:
-    name, value = ".".join(map(str, error["loc"])), error["input"]
-    if error["type"] == "literal_error":
-        known = re.findall(r"'(\w+)'", error["ctx"]["expected"])
-        return describe_unknown_name(name, value, known)
-    if not name:  # settings that do not go together
-        return str(error["ctx"]["error"])
-    message = re.sub(r"^(Value error,|(Input|String) should)", "must", error["msg"])
-    return f"{name} {message.replace('must must', 'must')}. Found {value!r}."
-
-
-@_say_plainly
-@pydantic.dataclasses.dataclass(frozen=True)
-class RunConfig:
+@config_class
+class RunConfig(Config):
     """One run, up to its seed. The defaults are the article's settings.
 
     `algorithm="central"` is the ceiling: all training digits in one place. There a round is one
@@ -151,6 +75,23 @@ class RunConfig:
         ValueError: A value is not of its type, out of range, unknown, or does nothing here.
     """
 
+    LABELS: ClassVar[tuple[str, ...]] = ("name", "group")
+    REQUIRED: ClassVar[tuple[str, ...]] = ("name", "algorithm", "num_rounds")
+    RESULTS: ClassVar[tuple[str, ...]] = (
+        "accuracy",
+        "loss",
+        "five_accuracy",
+        "best_accuracy",
+        "worst_decile_accuracy",
+        "best_decile_accuracy",
+        "client_accuracy_std",
+        "num_rounds_done",
+        "diverged_in_round",
+        "target_accuracy",
+        "rounds_to_target",
+        "seconds",
+    )
+
     name: Label = "as in the article"
     group: Label = "baseline"
     algorithm: Algorithm = "fed_avg"
@@ -159,15 +100,15 @@ class RunConfig:
     server_learning_rate: Rate = 1.0
     client_rate_decay: Share | None = None
     mu: Rate = 0.0
-    momentum: BelowOne = 0.0
-    server_beta_2: BelowOne | None = None
+    momentum: ProperFraction = 0.0
+    server_beta_2: ProperFraction | None = None
     server_epsilon: Positive | None = None
     model: Literal["cnn", "deeper_cnn"] = "cnn"
-    dropout_rate: BelowOne = 0.0
+    dropout_rate: ProperFraction = 0.0
     num_rounds: Count = 10
     num_clients: Count = 5
     sampling: Literal["first", "uniform"] = "first"
-    straggler_rate: BelowOne = 0.0
+    straggler_rate: ProperFraction = 0.0
     batch_size: Count = 20
     num_epochs: Count = 1
     shuffle: Flag = False
@@ -183,88 +124,6 @@ class RunConfig:
     def _check(self) -> "RunConfig":
         _check_together(self)
         return self
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "RunConfig":
-        """Makes a configuration out of a line of a results file.
-
-        A column that the line lacks has its default: the file was written before there was such a
-        setting.
-
-        Args:
-            row: Column to value, as from `csv.DictReader` or a row of a pandas table; an empty
-                text and NaN stand for `None`. The columns of the results are passed over.
-
-        Raises:
-            ValueError: A column is unknown, the row is not of a study's results, or a value is bad.
-        """
-        types = {field.name: field.type for field in dataclasses.fields(cls)}
-        for column in dict(row):
-            check_name("column", column, [*types, *RESULT_COLUMNS])
-        if lacking := [name for name in ("name", "algorithm", "num_rounds") if name not in row]:
-            raise ValueError(f"The row lacks {', '.join(lacking)}: it is not of a study's results.")
-        return cls(**{name: _parse(row[name], types[name]) for name in types if name in row})
-
-    def to_row(self) -> dict[str, Any]:
-        """Returns column to value, what `from_row` reads."""
-        return dataclasses.asdict(self)
-
-    @property
-    def key(self) -> str:
-        """16 hexadecimal digits of what is computed: all settings that differ from their defaults.
-
-        So a setting that is added later changes no key; a default must never change. Name and group
-        do not count.
-        """
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        values = {
-            name: value
-            for name, value in self.to_row().items()
-            if name not in ("name", "group") and value != defaults[name]
-        }
-        text = json.dumps(values, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def check_name(kind: str, name: str, known: Iterable[str]) -> None:
-    """Raises ValueError for a name that is not among the known ones, with those that come near.
-
-    Args:
-        kind: What is named, for the error.
-        name: The name.
-        known: The names that are allowed.
-    """
-    known = list(known)
-    if name not in known:
-        raise ValueError(describe_unknown_name(kind, name, known))
-
-
-def describe_unknown_name(kind: str, name: Any, known: Iterable[str]) -> str:
-    """Returns the error text for a name that is not among the known ones, with those that come near.
-
-    Args:
-        kind: What is named.
-        name: The name.
-        known: The names that are allowed.
-    """
-    known = list(known)
-    near = [repr(each) for each in difflib.get_close_matches(str(name), known)]
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"Choose from: {', '.join(known)}."
-    return f"There is no {kind} {name!r}. {hint}"
-
-
-def _parse(value: Any, kind: Any) -> Any:
-    """Undoes what a CSV file does to a value."""
-    if value == "" or value is None or value != value:
-        return None
-    if not isinstance(value, str):
-        return value
-    if value in ("True", "False") and kind is Flag:
-        return value == "True"
-    try:
-        return float(value)
-    except ValueError:
-        return value
 
 
 def _check_together(config: RunConfig) -> None:

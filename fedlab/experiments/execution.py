@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,20 +11,19 @@ import pandas as pd
 
 from fedlab import evaluation, models
 from fedlab.caching import cache_while_alive
+from fedlab.checks import check_seed
 from fedlab.data import FederatedDataset, pool, sampling
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
 from fedlab.experiments import central_training
-from fedlab.experiments.central_training import CreateFn, Network, Weights, build_network
+from fedlab.experiments.central_training import CreateSeededFn, Network, Weights, build_network
+from fedlab.experiments.compilation import compile_rounds
 from fedlab.experiments.config import RunConfig
 from fedlab.experiments.partitions import deal
-from fedlab.experiments.processes import compile_rounds
+from fedlab.experiments.store import ProgressFn
 from fedlab.training import Callback, DivergedError, EarlyStopping, Evaluate, run_rounds
 
-# Raise it by one with every change that gives other numbers: old study folders are then refused.
-RESULTS_VERSION = 1
 NUM_FIRST = 5  # the article's clients
 TARGET_ACCURACY = 0.9  # where the configuration names no other
-ProgressFn = Callable[[float], None]
 
 
 def run(
@@ -32,7 +31,7 @@ def run(
     dataset: FederatedDataset,
     seed: int,
     *,
-    create_fn: CreateFn | None = None,
+    create_fn: CreateSeededFn | None = None,
     progress_fn: ProgressFn | None = None,
 ) -> pd.DataFrame:
     """Runs one configuration. The same arguments give the same numbers, bit for bit.
@@ -57,7 +56,7 @@ def run(
     Raises:
         ValueError: The configuration does not fit the data, or the seed is negative.
     """
-    sampling.check_seed(seed)
+    check_seed(seed)
     network = build_network(create_fn or _create_fn(config))
     curve = _Curve(config, dataset, network, progress_fn or (lambda share: None))
     weights = _start(config, dataset, network, seed)
@@ -97,7 +96,7 @@ def summarize(records: pd.DataFrame, target: float = TARGET_ACCURACY) -> dict[st
 
 
 def _as_int(value: float | None) -> int | None:
-    return None if pd.isna(value) else int(value)
+    return None if value is None or pd.isna(value) else int(value)
 
 
 def estimate_cost(config: RunConfig, dataset: FederatedDataset) -> float:
@@ -132,15 +131,15 @@ class _Curve:
     def evaluate(self, round_num: int, weights: Weights) -> dict[str, float]:
         """Adds a row, and returns it; a model whose loss is not finite raises a `DivergedError`."""
         examples = self._dataset.pooled_test
-        answers = self._network.answer(weights, examples)
-        if not np.isfinite(answers.loss).all():
+        predictions = self._network.predict(weights, examples)
+        if not np.isfinite(predictions.loss).all():
             raise DivergedError(round_num, "the loss on the test digits is not finite")
-        self._answers = answers
-        right = answers.prediction == examples.labels
+        self._predictions = predictions
+        right = predictions.prediction == examples.labels
         is_first = np.isin(self._dataset.test_owners, self._dataset.test.client_ids[:NUM_FIRST])
         row = {
             "round_num": round_num,
-            "eval_loss": float(answers.loss.mean(dtype=np.float64)),
+            "eval_loss": float(predictions.loss.mean(dtype=np.float64)),
             "eval_accuracy": float(right.mean()),
             "five_accuracy": float(right[is_first].mean()),
             "seconds": time.perf_counter() - self._start,
@@ -156,19 +155,19 @@ class _Curve:
 
     def to_frame(self, diverged_in_round: int | None) -> pd.DataFrame:
         """Returns the table of `run`."""
-        answers = pd.DataFrame(
+        predictions = pd.DataFrame(
             {
                 "client_id": self._dataset.test_owners,
                 "label": self._dataset.pooled_test.labels,
-                "prediction": self._answers.prediction,
-                "loss": self._answers.loss,
+                "prediction": self._predictions.prediction,
+                "loss": self._predictions.loss,
             }
         )
-        found = evaluation.fairness(evaluation.per_client(answers).accuracy)
+        fairness = evaluation.fairness(evaluation.per_client(predictions).accuracy)
         last = {
-            "worst_decile_accuracy": found.worst,
-            "best_decile_accuracy": found.best,
-            "client_accuracy_std": found["std"],
+            "worst_decile_accuracy": fairness.worst,
+            "best_decile_accuracy": fairness.best,
+            "client_accuracy_std": fairness["std"],
             "diverged_in_round": np.nan if diverged_in_round is None else diverged_in_round,
         }
         empty = dict.fromkeys(last, np.nan)
@@ -176,13 +175,13 @@ class _Curve:
 
 
 @functools.lru_cache(maxsize=64)
-def _create(model: str, dropout_rate: float) -> CreateFn:
+def _create(model: str, dropout_rate: float) -> CreateSeededFn:
     if model == "cnn":
         return models.create_cnn
     return functools.partial(models.create_deeper_cnn, dropout_rate=dropout_rate)
 
 
-def _create_fn(config: RunConfig) -> CreateFn:
+def _create_fn(config: RunConfig) -> CreateSeededFn:
     return _create(config.model, config.dropout_rate)  # the same function each time: a cache's key
 
 

@@ -11,7 +11,7 @@ def deal(config: RunConfig, client_data: MemoryClientData, seed: int) -> MemoryC
 
     Args:
         config: Whose `partition` and `alpha` hold.
-        client_data: The writers' own.
+        client_data: The examples of the writers.
         seed: Of the deal.
 
     Returns:
@@ -24,8 +24,8 @@ def deal(config: RunConfig, client_data: MemoryClientData, seed: int) -> MemoryC
     numbers = {f"client_{number:03d}": number for number in rows}
 
     def read(client_id: str) -> Examples:
-        mine = rows[numbers[client_id]]
-        return Examples(pooled.pixels[mine], pooled.labels[mine])
+        chosen = rows[numbers[client_id]]
+        return Examples(pooled.pixels[chosen], pooled.labels[chosen])
 
     return MemoryClientData(numbers, read, client_data.num_classes)
 
@@ -39,9 +39,10 @@ def _pool_once(client_data: MemoryClientData) -> Examples:
 def _deal(
     client_data: MemoryClientData, kind: str, alpha: float | None, seed: int
 ) -> partition.Partition:
-    labels, num_clients = _pool_once(client_data).labels, len(client_data.client_ids)
+    labels, num_clients = _pool_once(client_data).labels.tolist(), len(client_data.client_ids)
     if kind == "iid":
         return partition.iid(len(labels), num_clients, seed=seed)
     if kind == "shards":
         return partition.shards(labels, num_clients, seed=seed)
+    assert alpha is not None  # `RunConfig` has checked it
     return partition.dirichlet(labels, num_clients, alpha=alpha, seed=seed)

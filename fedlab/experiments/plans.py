@@ -3,19 +3,21 @@
 "as written" follows the article to the letter; what is beside it is the version that works.
 """
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from fedlab.experiments.config import BASELINE, RunConfig
+from fedlab.experiments.privacy_configs import EPSILON, LEDGER
+from fedlab.experiments.settings import Config, vary
 
 # As the article has it; looked at after every second round.
-_START = replace(BASELINE, evaluate_every=2)
-_ROUNDS = replace(
+_START = vary(BASELINE, evaluate_every=2)
+_ROUNDS = vary(
     _START, name="50 rounds", group="1 rounds", num_rounds=50, evaluate_every=5
 )  # fmt: skip
 _DEEPER = {"model": "deeper_cnn", "dropout_rate": 0.5}
 # The article names no rate for the clients' Adam; 0.001 is the usual one.
-_ADAM = replace(
+_ADAM = vary(
     _START, group="3 optimizer", client_optimizer="adam", client_learning_rate=0.001
 )  # fmt: skip
 
@@ -30,11 +32,11 @@ _AS_WRITTEN = {
 IMPROVEMENTS = [
     _START,
     _ROUNDS,
-    replace(_START, name="deeper CNN", group="2 model", **_DEEPER),
-    replace(_ROUNDS, name="deeper CNN, 50 rounds", group="2 model", **_DEEPER),
-    replace(_ADAM, name="Adam at both ends, as written", **_AS_WRITTEN),
+    vary(_START, name="deeper CNN", group="2 model", **_DEEPER),
+    vary(_ROUNDS, name="deeper CNN, 50 rounds", group="2 model", **_DEEPER),
+    vary(_ADAM, name="Adam at both ends, as written", **_AS_WRITTEN),
     *(
-        replace(
+        vary(
             _ADAM,
             name=f"Adam at both ends, server {rate:g}",
             algorithm="fed_adam",
@@ -42,62 +44,62 @@ IMPROVEMENTS = [
         )
         for rate in (0.001, 0.01, 0.1)
     ),
-    replace(_ADAM, name="Adam at the clients alone"),
-    replace(_START, name="20 clients", group="4 clients", num_clients=20),
-    replace(_START, name="5 random clients", group="4 clients", sampling="uniform"),
-    replace(
+    vary(_ADAM, name="Adam at the clients alone"),
+    vary(_START, name="20 clients", group="4 clients", num_clients=20),
+    vary(_START, name="5 random clients", group="4 clients", sampling="uniform"),
+    vary(
         _START, name="20 random clients", group="4 clients", num_clients=20, sampling="uniform"
     ),
-    replace(_START, name="batch 64", group="5 batch", batch_size=64),
-    replace(
+    vary(_START, name="batch 64", group="5 batch", batch_size=64),
+    vary(
         _START, name="batch 64, rate x3.2", group="5 batch", batch_size=64,
         client_learning_rate=0.064,
     ),
-    replace(_START, name="batch 10", group="5 batch", batch_size=10),
+    vary(_START, name="batch 10", group="5 batch", batch_size=10),
     *(
-        replace(_START, name=name.replace("_", " "), group="6 augmentation", augmentation=name)
+        vary(_START, name=name.replace("_", " "), group="6 augmentation", augmentation=name)
         for name in ("mirror", "brightness", "mirror_and_brightness", "shift", "affine")
     ),
     *(
-        replace(
+        vary(
             _ROUNDS, name=f"{name}, 50 rounds", group="6 augmentation", augmentation=name
         )
         for name in ("mirror", "affine")
     ),
-    replace(_START, name="pre-trained", group="7 transfer", pretrained=True),
+    vary(_START, name="pre-trained", group="7 transfer", pretrained=True),
     *(
-        replace(
+        vary(
             _START, name=f"FedProx {mu:g}", group="8 algorithm", algorithm="fed_prox", mu=mu
         )
         for mu in (0.01, 1.0)
     ),
     *(
-        replace(
+        vary(
             _START, name=f"FedAvgM {momentum:g}", group="8 algorithm", algorithm="fed_avgm",
             momentum=momentum,
         )
         for momentum in (0.5, 0.9)
     ),
     *(
-        replace(_START, name=f"{count} local epochs", group="left out: epochs", num_epochs=count)
+        vary(_START, name=f"{count} local epochs", group="left out: epochs", num_epochs=count)
         for count in (2, 5, 10)
     ),
     *(
-        replace(
+        vary(
             _START, name=f"client rate {rate:g}", group="left out: rate",
             client_learning_rate=rate,
         )
         for rate in (0.05, 0.1, 0.2, 0.5)
     ),
-    replace(_START, name="shuffled", group="left out: order", shuffle=True),
+    vary(_START, name="shuffled", group="left out: order", shuffle=True),
 ]  # fmt: skip
 
 # By settings: IID, shards, … and the natural writers. A name is "METHOD | SETTING".
-_NON_IID = replace(
+_NON_IID = vary(
     BASELINE, num_clients=10, sampling="uniform", num_rounds=50, evaluate_every=2, num_epochs=2,
     shuffle=True, client_learning_rate=0.1, stop_at_accuracy=0.85,
 )  # fmt: skip
-_SETTINGS = {
+_SETTINGS: dict[str, dict[str, Any]] = {
     "IID": {"partition": "iid"},
     "writers": {"partition": "natural"},
     "shards": {"partition": "shards"},
@@ -106,7 +108,7 @@ _SETTINGS = {
         for alpha in (100.0, 0.05)
     },
 }
-_METHODS = {
+_METHODS: dict[str, dict[str, Any]] = {
     "FedAvg": {},
     **{f"FedProx {mu:g}": {"algorithm": "fed_prox", "mu": mu} for mu in (0.01, 0.1, 1.0)},
     "FedAvgM": {"algorithm": "fed_avgm", "momentum": 0.9, "server_learning_rate": 0.3},
@@ -115,12 +117,12 @@ _METHODS = {
     "Mime Lite": {"algorithm": "mime_lite", "momentum": 0.9, "client_learning_rate": 0.01},
 }
 NON_IID = [
-    replace(_NON_IID, name=f"{method} | {setting}", group=setting, **how, **where)
+    vary(_NON_IID, name=f"{method} | {setting}", group=setting, **how, **where)
     for setting, where in _SETTINGS.items()
     for method, how in _METHODS.items()
 ]
 
-_STEPS = {
+_STEPS: dict[str, dict[str, Any]] = {
     "20 random clients": {"num_clients": 20, "sampling": "uniform"},
     "+ shuffled": {"shuffle": True},
     "+ client rate 0.1": {"client_learning_rate": 0.1},
@@ -138,26 +140,27 @@ _STEPS = {
 
 def _climb() -> Iterable[RunConfig]:
     """One change at a time, each on top of those before."""
-    config = replace(_START, group="ladder")
+    config = vary(_START, group="ladder")
     for name, change in _STEPS.items():
-        config = replace(config, name=name, **change)
+        config = vary(config, name=name, **change)
         yield config
 
 
+_CENTRAL_DECAY = 0.75  # of the rate, with each of nine passes
 _TOP = list(_climb())[-1]
 LADDER = [
     _START,
     *_climb(),
-    replace(
+    vary(
         _ADAM, name="all eight as written", group="as written", num_rounds=50, evaluate_every=5,
         **_DEEPER, **_AS_WRITTEN, num_clients=20, batch_size=64,
         augmentation="mirror_and_brightness", pretrained=True,
     ),
-    replace(
+    vary(
         BASELINE, name="central", group="ceiling", algorithm="central", model=_TOP.model,
         dropout_rate=_TOP.dropout_rate, augmentation=_TOP.augmentation, num_rounds=9,
         evaluate_every=3, client_optimizer="adam", client_learning_rate=0.001,
-        client_rate_decay=0.75, batch_size=64, shuffle=True,
+        client_rate_decay=_CENTRAL_DECAY, batch_size=64, shuffle=True,
     ),
 ]  # fmt: skip
 
@@ -165,16 +168,18 @@ LADDER = [
 # trained to its end. The rate falls as far in the end.
 _CENTRAL = LADDER[-1]
 CEILING = [
-    replace(
+    vary(
         _CENTRAL, name=f"central, {passes} passes", num_rounds=passes, evaluate_every=passes // 3,
-        client_rate_decay=round(_CENTRAL.client_rate_decay ** (9 / passes), 4),
+        client_rate_decay=round(_CENTRAL_DECAY ** (9 / passes), 4),
     )
     for passes in (9, 30, 90)
 ]  # fmt: skip
 
-PLANS: dict[str, list[RunConfig]] = {
+PLANS: dict[str, Sequence[Config]] = {
     "improvements": IMPROVEMENTS,
     "non_iid": NON_IID,
     "ladder": LADDER,
     "ceiling": CEILING,
+    "privacy_epsilon": EPSILON,
+    "privacy_ledger": LEDGER,
 }

@@ -2,58 +2,57 @@
 
 import os
 import re
-import shlex
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pandas as pd
 
 from fedlab import statistics
-from fedlab.experiments.config import RESULT_COLUMNS, RunConfig
+from fedlab.experiments.results import FIRST_LINE
+from fedlab.experiments.settings import Config
+from fedlab.experiments.store import Records
 from fedlab.files import resolve_target, write_text
 
 _CURVE_COLUMNS = {"eval_accuracy": 5, "eval_loss": 4}  # digits that are kept
 _WHOLE = ("max_examples", "diverged_in_round", "rounds_to_target")  # or empty
-_CSV_FIRST_LINE = "^name,(group|seed),"  # of the runs, of the curves
+_CSV_FIRST_LINE = f"^name,(group|seed),|{FIRST_LINE}"
 _REPORT_FIRST_LINE = "^# The study “"
 _SEPARATOR = " | "  # in the names of a study that holds methods against each other by setting
 
 
+class ResultPaths(NamedTuple):
+    """The files of a study: its runs and its curves (CSV), and its tables (Markdown)."""
+
+    runs: Path
+    curves: Path
+    report: Path
+
+
 def result_paths(
-    folder: str | os.PathLike[str], study: str, dataset: str
-) -> tuple[Path, Path, Path]:
-    """Returns the files of a study: its runs, its curves (both CSV) and its tables (Markdown)."""
-    stem = re.sub(r"[^\w.-]+", "_", f"{study}_{dataset}")
-    return tuple(Path(folder) / f"{stem}{end}" for end in (".csv", "_curves.csv", ".md"))
+    folder: str | os.PathLike[str], study: str, dataset: str | None = None
+) -> ResultPaths:
+    """Returns the files of a study.
+
+    Args:
+        folder: Where they lie.
+        study: The study's name.
+        dataset: The data set's name, if the study has files for each.
+    """
+    stem = study if dataset is None else re.sub(r"[^\w.-]+", "_", f"{study}_{dataset}")
+    runs, curves, tables = (Path(folder) / f"{stem}{end}" for end in (".csv", "_curves.csv", ".md"))
+    return ResultPaths(runs, curves, tables)
 
 
-def row_command(study: str, config: RunConfig, seed: int, dataset_argument: str) -> str:
-    """Returns the command that does one run of a study again and holds it against the table."""
-    pattern = "^" + re.escape(config.name).replace(r"\ ", " ") + "$"
-    parts = ["--dataset", dataset_argument, "--only", pattern, "--seed", str(seed), "--again"]
-    return shlex.join(["python", "-m", "fedlab", "study", study, *parts])
+def build_curve(config: Config, seed: int, records: Records) -> pd.DataFrame:
+    """Returns a run's curve: name, seed, round_num, eval_accuracy, eval_loss; rounded.
 
-
-def build_row(
-    config: RunConfig,
-    seed: int,
-    dataset,
-    found: dict[str, Any],
-    summary: dict[str, Any],
-    command: str,
-) -> dict[str, Any]:
-    """Returns one line of a results file: the configuration, the results, where they come from."""
-    origin = {"versions": found["versions"], "machine": found["machine"], "command": command}
-    which = {"seed": seed, "dataset": dataset.name, "dataset_sha256": dataset.sha256}
-    results = which | summary | origin
-    return config.to_row() | {name: results[name] for name in RESULT_COLUMNS}
-
-
-def build_curve(config: RunConfig, seed: int, records: pd.DataFrame) -> pd.DataFrame:
-    """Returns a run's curve: name, seed, round_num, eval_accuracy, eval_loss; rounded."""
-    curve = records[["round_num", *_CURVE_COLUMNS]].round(_CURVE_COLUMNS)
-    curve.insert(0, "name", config.name)
+    Args:
+        config: The run's configuration.
+        seed: The run's seed.
+        records: The run's evaluations.
+    """
+    curve = pd.DataFrame(records)[["round_num", *_CURVE_COLUMNS]].round(_CURVE_COLUMNS)
+    curve.insert(0, "name", config.label)
     curve.insert(1, "seed", seed)
     return curve
 
@@ -147,7 +146,7 @@ def rounds_table(runs: pd.DataFrame) -> str:
     """
     if not runs.name.str.contains(_SEPARATOR, regex=False).all():
         raise ValueError("The names of the runs must be METHOD | SETTING. Found others.")
-    target, num_rounds = (_one(runs, name) for name in ("target_accuracy", "num_rounds"))
+    target, num_rounds = (_common_value(runs, name) for name in ("target_accuracy", "num_rounds"))
     keys = runs.name.map(lambda name: tuple(name.split(_SEPARATOR, 1)))
     rounds = {key: rows.rounds_to_target.tolist() for key, rows in runs.groupby(keys, sort=False)}
     table = statistics.rounds_table(rounds, int(num_rounds), next(iter(rounds))[0])
@@ -163,7 +162,7 @@ def rounds_table(runs: pd.DataFrame) -> str:
     return "\n".join([*lines, "", note])
 
 
-def _one(runs: pd.DataFrame, column: str) -> float:
+def _common_value(runs: pd.DataFrame, column: str) -> float:
     values = runs[column].unique()
     if len(values) != 1:
         raise ValueError(f"All runs of the table must have one {column}. Found {values.tolist()}.")
@@ -181,22 +180,3 @@ def write_report(path: Path, study: str, runs: pd.DataFrame) -> None:
         parts.append(accuracy_table(runs))
     parts.append(f"Made by `python -m fedlab study {study} --report` from the CSV file beside it.")
     write_text(path, "\n\n".join(parts) + "\n", first_line=_REPORT_FIRST_LINE)
-
-
-def select(configs: Iterable[RunConfig], only: str | None) -> list[RunConfig]:
-    """Returns the configurations whose name the regular expression finds; all if `None`.
-
-    Raises:
-        ValueError: It finds none, or is no regular expression.
-    """
-    configs = list(configs)
-    try:
-        found = [config for config in configs if re.search(only or "", config.name)]
-    except re.error as error:
-        raise ValueError(
-            f"--only must be a regular expression ({error}). Found {only!r}."
-        ) from None
-    if not found:
-        names = ", ".join(repr(config.name) for config in configs)
-        raise ValueError(f"--only {only!r} finds none of the study's configurations: {names}.")
-    return found

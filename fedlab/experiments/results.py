@@ -43,7 +43,9 @@ def write_results(
     write_text(Path(path), table.to_csv(index=False), first_line=FIRST_LINE)
 
 
-def check_replaces(path: str | os.PathLike[str], digests: Mapping[str, str]) -> None:
+def check_replaces(
+    path: str | os.PathLike[str], digests: Mapping[str, str], *, keeps_other_data: bool = False
+) -> None:
     """Checks that a results file may give way to results of some data sets.
 
     It may if all that it holds is of these data sets. Of results that were stored without a digest,
@@ -52,6 +54,7 @@ def check_replaces(path: str | os.PathLike[str], digests: Mapping[str, str]) -> 
     Args:
         path: A file that this program wrote, with a column `dataset`. It need not exist.
         digests: The digest of each data set that the new results are of, by its name.
+        keeps_other_data: Whether the rows of other data sets are written again.
 
     Raises:
         ValueError: The file holds results of other data or does not say of which, or it is none that
@@ -67,6 +70,8 @@ def check_replaces(path: str | os.PathLike[str], digests: Mapping[str, str]) -> 
     if "dataset_sha256" not in stored:
         stored["dataset_sha256"] = None
     for name, digest in zip(stored.dataset, stored.dataset_sha256, strict=True):
+        if name not in digests and keeps_other_data:
+            continue
         if name not in digests:
             raise ValueError(
                 f"{path} holds results of {name!r}, and these are of {', '.join(digests)}. "
@@ -89,5 +94,5 @@ def provenance() -> dict[str, str]:
 def _cpu_model() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
-    found = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
-    return found.group(1) if found else platform.machine()
+    match = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
+    return match.group(1) if match else platform.machine()

@@ -11,7 +11,8 @@ from helpers import studies, tiny
 
 from fedlab import data
 from fedlab.__main__ import main
-from fedlab.experiments import execution, report
+from fedlab.experiments import command, execution, report
+from fedlab.experiments import studies as study_list
 from fedlab.experiments.config import RunConfig
 
 CONFIGS = [
@@ -31,12 +32,12 @@ METHODS = [
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
     """The command on two small studies of small data, in a folder of its own."""
-    from fedlab.experiments import command
-
-    monkeypatch.setattr(command, "PLANS", {"rates": CONFIGS, "methods": METHODS})
+    plans = {"rates": CONFIGS, "methods": METHODS}
+    built = {name: studies.build_study(*configs, name=name) for name, configs in plans.items()}
+    monkeypatch.setattr(command, "PLANS", plans)
+    monkeypatch.setattr(study_list, "STUDIES", built)
     monkeypatch.setattr(data, "load", lambda name: studies.create_dataset())
     monkeypatch.setattr(data, "show_name", lambda name: "tiny")
-    monkeypatch.setattr(execution, "_create_fn", lambda config: studies.create_model)
     monkeypatch.chdir(tmp_path)
 
 
@@ -68,14 +69,15 @@ def test_the_study_writes_a_row_a_run_and_its_curves(capsys, tmp_path):
 def test_a_row_s_command_gives_the_row_again_to_the_last_bit(capsys, monkeypatch, tmp_path):
     runs = run_whole()
     before = (tmp_path / "results" / "rates_tiny.csv").read_bytes()
-    for command in runs.command[:4]:
-        python, *rest = shlex.split(command)
+    for text in runs.command[:4]:
+        python, *rest = shlex.split(text)
         assert (python, rest[:3]) == ("python", ["-m", "fedlab", "study"])
         capsys.readouterr()
         assert main(rest[2:]) == 0
         assert "The same numbers" in capsys.readouterr().out
     for _, row in runs.iterrows():
-        records = execution.run(RunConfig.from_row(row), studies.create_dataset(), row.seed)
+        config, dataset = RunConfig.from_row(row), studies.create_dataset()
+        records = execution.run(config, dataset, row.seed, create_fn=studies.create_model)
         assert execution.summarize(records)["accuracy"] == row.accuracy
         assert execution.summarize(records)["loss"] == row.loss
     assert (tmp_path / "results" / "rates_tiny.csv").read_bytes() == before
@@ -176,18 +178,20 @@ STOPPED = """
     from helpers import studies
     from fedlab.__main__ import main
     from fedlab import data
-    from fedlab.experiments import command, execution, store
+    from fedlab.experiments import command, execution
+    from fedlab.experiments import studies as study_list
 
-    command.PLANS = {"rates": [studies.CONFIG, studies.change(name="endless", num_rounds=10**6)]}
+    configs = [studies.CONFIG, studies.change(name="endless", num_rounds=10**6)]
+    command.PLANS = {"rates": configs}
+    study_list.STUDIES = {"rates": studies.build_study(*configs)}
     data.load = lambda name: studies.create_dataset()
-    execution._create_fn = lambda config: studies.create_model
-    run = store.run
+    run = execution.run
 
     def announced(*args, **options):
         print("begin", args[0].name, flush=True)
         return run(*args, **options)
 
-    store.run = announced
+    execution.run = announced
     sys.exit(main(["study", "rates", "--seeds", "1", "--folder", FOLDER, "--out", FOLDER + "/out"]))
 """
 

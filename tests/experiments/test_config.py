@@ -7,13 +7,15 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pandas as pd
-import pydantic
 import pytest
 
-from fedlab.experiments.config import BASELINE, RESULT_COLUMNS, RunConfig, _say_plainly
+from fedlab.experiments.config import BASELINE, RunConfig
 from fedlab.experiments.plans import PLANS
+from fedlab.experiments.privacy_configs import EPSILON, LEDGER, EpsilonConfig, LedgerConfig
+from fedlab.experiments.settings import FIRST_COLUMNS, LAST_COLUMNS, config_class
 
-EVERY = [config for configs in PLANS.values() for config in configs]
+EVERY = [config for configs in PLANS.values() for config in configs if type(config) is RunConfig]
+STUDIES = {"training": EVERY, "epsilon": EPSILON, "ledger": LEDGER}
 # What does something only beside another setting.
 OWNED = {
     "mu": {"algorithm": "fed_prox"},
@@ -39,18 +41,25 @@ def test_the_baseline_is_the_article_s():
 
 @pytest.mark.parametrize("name", PLANS)
 def test_a_study_names_each_configuration_once(name):
-    names = [config.name for config in PLANS[name]]
-    assert len(set(names)) == len(names)
+    assert len({config.label for config in PLANS[name]}) == len(PLANS[name])
 
 
-def test_a_csv_line_gives_the_configuration_back_whoever_reads_it():
-    rows = [config.to_row() | dict.fromkeys(RESULT_COLUMNS, "x") for config in EVERY]
-    text = pd.DataFrame(rows).to_csv(index=False)
-    by_csv = [RunConfig.from_row(row) for row in csv.DictReader(io.StringIO(text))]
+def test_two_configurations_of_the_privacy_studies_have_two_keys():
+    assert len({config.key for config in [*EVERY, *EPSILON, *LEDGER]}) == (
+        len({config.key for config in EVERY}) + len(EPSILON) + len(LEDGER)
+    )
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_csv_line_gives_the_configuration_back_whoever_reads_it(name):
+    configs, kind = STUDIES[name], type(STUDIES[name][0])
+    results = dict.fromkeys([*FIRST_COLUMNS, *kind.RESULTS, *LAST_COLUMNS], "x")
+    text = pd.DataFrame([config.to_row() | results for config in configs]).to_csv(index=False)
+    by_csv = [kind.from_row(row) for row in csv.DictReader(io.StringIO(text))]
     by_pandas = pd.read_csv(io.StringIO(text), float_precision="round_trip")
-    assert by_csv == EVERY
-    assert [RunConfig.from_row(row) for _, row in by_pandas.iterrows()] == EVERY
-    assert {config.max_examples for config in EVERY} >= {None}  # an empty field in the file
+    assert by_csv == configs
+    assert [kind.from_row(row) for _, row in by_pandas.iterrows()] == configs
+    assert None in (value for config in EVERY for value in config.to_row().values())
 
 
 def test_one_configuration_has_one_key_however_it_is_written():
@@ -123,6 +132,32 @@ def test_a_bad_value_is_named_with_what_would_be_good(changes, message):
 
 
 @pytest.mark.parametrize(
+    "create, message",
+    [
+        (
+            lambda: EpsilonConfig(name="x", target_epsilon=-1.0),
+            "target_epsilon must be greater than 0. Found -1.0",
+        ),
+        (
+            lambda: EpsilonConfig(name="x", target_epsilon=1.0, clip=float("inf")),
+            "needs a finite clip",
+        ),
+        (
+            lambda: EpsilonConfig(name="x", target_epsilon=float("nan")),
+            "target_epsilon must be greater than 0",
+        ),
+        (lambda: LedgerConfig(mechanism="noise"), "needs target_epsilon"),
+        (lambda: LedgerConfig(target_epsilon=1.0), "needs target_epsilon"),
+        (lambda: LedgerConfig(secure_sum="mask"), "no secure_sum 'mask'. Choose from: secagg"),
+        (lambda: LedgerConfig(group_size=0), "group_size must be greater than or equal to 1"),
+    ],
+)
+def test_a_bad_value_of_a_privacy_study_is_named(create, message):
+    with pytest.raises(ValueError, match=message):
+        create()
+
+
+@pytest.mark.parametrize(
     "change, message",
     [
         ({"momentun": 0.9}, "no column 'momentun'. Did you mean 'momentum'"),
@@ -142,8 +177,7 @@ def test_a_line_of_another_table_is_refused():
 
 
 def test_a_new_setting_changes_no_old_line_and_no_old_key():
-    @_say_plainly
-    @pydantic.dataclasses.dataclass(frozen=True)
+    @config_class
     class LaterConfig(RunConfig):
         momentum_of_tomorrow: float = 0.5
 

@@ -12,7 +12,7 @@ from helpers.studies import CONFIG, change, create_model
 from fedlab import data, evaluation, experiments, models, runtime, training
 from fedlab.data import sampling
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
-from fedlab.experiments import central_training, execution, partitions, processes
+from fedlab.experiments import central_training, compilation, execution, partitions
 from fedlab.experiments.execution import summarize
 from fedlab.learning import build_fed_avg
 from fedlab.models import build_functional_model
@@ -67,7 +67,7 @@ def test_the_pooled_test_gives_what_federated_evaluation_gives():
     dataset = studies.create_dataset(test=tiny.create_data(*sizes))
     network = central_training.Network(create_model)
     weights = network.initial_weights(3)
-    answers = network.answer(weights, dataset.pooled_test)
+    answers = network.predict(weights, dataset.pooled_test)
     model = build_functional_model(create_model)
     found = evaluation.build_evaluate_fn(model, dataset.test)(0, weights)
     right = answers.prediction == dataset.pooled_test.labels
@@ -89,7 +89,7 @@ CHANGES = {
 }
 
 CACHES = {
-    "uniform": (processes._compile,),
+    "uniform": (compilation._compile,),
     "dirichlet": (partitions._deal,),
     "pretrained": (execution._pretrain, central_training.build_network),
     "central": (central_training.build_network,),
@@ -110,13 +110,13 @@ def test_a_csv_line_and_a_seed_give_the_same_numbers_bit_for_bit(name):
 
 
 def test_the_process_is_built_once_for_what_differs_in_seed_cohort_or_batches():
-    processes._compile.cache_clear()
+    compilation._compile.cache_clear()
     run(CONFIG)
     run(CONFIG, 5)
     run(change(batch_size=2, sampling="uniform", num_rounds=1, partition="iid"))
-    assert processes._compile.cache_info().misses == 1
+    assert compilation._compile.cache_info().misses == 1
     run(change(client_learning_rate=0.2))
-    assert processes._compile.cache_info().misses == 2
+    assert compilation._compile.cache_info().misses == 2
 
 
 def test_runs_of_one_seed_start_alike():

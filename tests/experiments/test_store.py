@@ -9,7 +9,8 @@ import pytest
 from helpers import studies, tiny
 from helpers.studies import CONFIG, change, create_model
 
-from fedlab.experiments import Store, run, run_all, store
+from fedlab.experiments import Store, execution, run, run_all, store
+from fedlab.experiments.store import Part
 
 DATASET = studies.create_dataset()
 CONFIGS = [CONFIG, change(name="longer", num_rounds=4)]
@@ -17,12 +18,17 @@ CONFIGS = [CONFIG, change(name="longer", num_rounds=4)]
 
 @pytest.fixture(scope="module")
 def records():
-    return run(CONFIG, DATASET, 0, create_fn=create_model)
+    return run(CONFIG, DATASET, 0, create_fn=create_model).to_dict("records")
 
 
 def finish(folder, configs=CONFIGS, seeds=(0, 1), dataset=DATASET):
-    kept = Store(folder, dataset)
-    return list(run_all(configs, seeds, dataset, kept, create_fn=create_model, progress=False))
+    stored = Store(folder, dataset)
+    study = studies.build_study(*configs)
+    return list(run_all(study, configs, seeds, dataset, stored, progress=False))
+
+
+def without_times(row):
+    return {name: value for name, value in row.items() if name != "seconds"}
 
 
 def contents(folder):
@@ -30,27 +36,47 @@ def contents(folder):
 
 
 def test_what_comes_back_is_what_went_in_bit_for_bit(tmp_path, records):
-    kept = Store(tmp_path / "new", DATASET)
-    assert kept.load(CONFIG, 0) is None
-    assert not kept.folder.exists()  # looking makes nothing
-    kept.save(CONFIG, 0, records)
-    found = Store(tmp_path / "new", DATASET).load(CONFIG, 0)
-    table = pd.DataFrame(found["records"])[list(records)].astype(records.dtypes)
-    pd.testing.assert_frame_equal(table, records, check_exact=True)
-    assert "tensorflow-federated" in found["versions"] and found["machine"]
-    assert kept.load(CONFIG, 1) is None
-    assert kept.load(CONFIGS[1], 0) is None
-    assert kept.load(change(name="another name"), 0) == found
+    stored = Store(tmp_path / "new", DATASET)
+    assert stored.load(CONFIG, 0) is None
+    assert not stored.folder.exists()  # looking makes nothing
+    saved = stored.save(CONFIG, 0, records)
+    loaded = Store(tmp_path / "new", DATASET).load(CONFIG, 0)
+    assert loaded == saved
+    table, expected = pd.DataFrame(loaded.records), pd.DataFrame(records)
+    table = table[list(expected)].astype(expected.dtypes)
+    pd.testing.assert_frame_equal(table, expected, check_exact=True)
+    assert "tensorflow-federated" in loaded.versions and loaded.machine
+    assert stored.load(CONFIG, 1) is None
+    assert stored.load(CONFIGS[1], 0) is None
+    assert stored.load(change(name="another name"), 0) == loaded
+
+
+def test_a_part_is_computed_once_for_each_label_configuration_and_seed(tmp_path):
+    calls = []
+
+    def remember(part, seed):
+        def compute():
+            calls.append(part)
+            return [{"value": len(calls) - 1}]
+
+        return Store(tmp_path, DATASET).remember(part, seed, compute)[0]["value"]
+
+    parts = [Part("model", CONFIG), Part("attack", CONFIG), Part("model", CONFIGS[1])]
+    assert [remember(part, 0) for part in parts] == [0, 1, 2]
+    assert remember(parts[0], 1) == 3
+    assert [remember(part, 0) for part in parts] == [0, 1, 2]
+    assert calls == [*parts, parts[0]]
+    assert Store(tmp_path, DATASET).load(CONFIG, 0) is None
 
 
 def test_a_finished_run_is_not_run_again_nor_overwritten(tmp_path, monkeypatch, records):
-    found = finish(tmp_path)
-    assert [(config.name, seed) for config, seed, _ in found] == [
+    rows = finish(tmp_path)
+    assert [(row["name"], row["seed"]) for row in rows] == [
         ("small", 0), ("small", 1), ("longer", 0), ("longer", 1),
     ]  # fmt: skip
     before = contents(tmp_path)
-    monkeypatch.setattr(store, "run", None)
-    assert finish(tmp_path) == found
+    monkeypatch.setattr(execution, "run", None)
+    assert pd.DataFrame(finish(tmp_path)).equals(pd.DataFrame(rows))
     with pytest.raises(FileExistsError, match="It was left as it is"):
         Store(tmp_path, DATASET).save(CONFIG, 0, records)
     assert contents(tmp_path) == before
@@ -58,22 +84,21 @@ def test_a_finished_run_is_not_run_again_nor_overwritten(tmp_path, monkeypatch, 
 
 def test_one_configuration_of_two_names_is_run_once(tmp_path):
     twins = [CONFIG, change(name="twin")]
-    found = finish(tmp_path, twins, [0])
-    assert [config.name for config, _, _ in found] == ["small", "twin"]
-    assert found[0][2] == found[1][2]
+    one, other = finish(tmp_path, twins, [0])
+    assert (one["name"], other["name"]) == ("small", "twin")
+    assert (one["loss"], one["seconds"]) == (other["loss"], other["seconds"])
     assert len(list(tmp_path.glob("*_0.json"))) == 1
 
 
 KILLED = """
     import signal, sys
     from helpers import studies
-    from fedlab.experiments import Store, run_all, store
+    from fedlab.experiments import Store, execution, run_all
 
     folder, to_kill = sys.argv[1], int(sys.argv[2])
     dataset = studies.create_dataset()
     configs = [studies.CONFIG, studies.change(name="longer", num_rounds=4)]
-    done = 0
-    run = store.run
+    run = execution.run
 
     def counted(*args, **options):
         print("run", args[0].name, args[2], flush=True)
@@ -85,9 +110,11 @@ KILLED = """
         print("in the middle", flush=True)
         signal.pause()
 
-    store.run = counted
-    kept = Store(folder, dataset)
-    for _ in run_all(configs, [0, 1], dataset, kept, create_fn=studies.create_model, progress=False):
+    execution.run = counted
+    stored = Store(folder, dataset)
+    for _ in run_all(
+        studies.build_study(*configs), configs, [0, 1], dataset, stored, progress=False
+    ):
         pass
 """
 
@@ -114,12 +141,8 @@ def test_a_study_that_was_killed_goes_on_with_what_is_missing(tmp_path):
             "run longer 0", "run longer 1",
         ]  # fmt: skip
     assert before.items() <= contents(folder).items()
-    unbroken = finish(tmp_path / "unbroken")
-    for (_, _, one), (_, _, other) in zip(finish(folder), unbroken, strict=True):
-        for table in (one["records"], other["records"]):
-            for row in table:
-                row.pop("seconds", None)
-        assert one["records"] == other["records"]
+    unbroken = pd.DataFrame(map(without_times, finish(tmp_path / "unbroken")))
+    assert pd.DataFrame(map(without_times, finish(folder))).equals(unbroken)
 
 
 @pytest.mark.parametrize(
@@ -139,11 +162,10 @@ def test_a_damaged_run_is_put_aside_and_done_again(tmp_path, capsys, damage):
     }[damage]
     assert damaged != text
     path.write_text(damaged)
-    (_, _, found), _ = finish(tmp_path, [CONFIG])
+    row, _ = finish(tmp_path, [CONFIG])
     assert "is damaged" in capsys.readouterr().out
     assert path.with_name(f"{path.name}.damaged").read_text() == damaged
-    expected = json.loads(text)["records"]
-    assert [row["eval_loss"] for row in found["records"]] == [row["eval_loss"] for row in expected]
+    assert row["loss"] == json.loads(text)["records"][-1]["eval_loss"]
     path.write_text(damaged)
     finish(tmp_path, [CONFIG])
     assert len(list(tmp_path.glob("*.damaged*"))) == 2  # the first was not overwritten either

@@ -1,13 +1,14 @@
 """A study as small as it can be: a few clients, one dense layer."""
 
-import dataclasses
+import functools
 from pathlib import Path
 
 import tensorflow as tf
 from helpers import tiny
 
 from fedlab.data import FederatedDataset
-from fedlab.experiments import RunConfig
+from fedlab.experiments import RunConfig, Study, studies
+from fedlab.experiments.settings import vary
 from fedlab.models import INPUT_SHAPE
 
 ROOT = Path(__file__).parents[2]
@@ -35,4 +36,10 @@ def create_dataset(name: str = "tiny", train=TRAIN, test=TEST, **options) -> Fed
 
 
 def change(config: RunConfig = CONFIG, **changes) -> RunConfig:
-    return dataclasses.replace(config, **changes)
+    return vary(config, **changes)
+
+
+def build_study(*configs: RunConfig, name: str = "rates") -> Study:
+    """Returns a study whose runs train the one dense layer."""
+    run_fn = functools.partial(studies.run_training, create_fn=create_model)
+    return studies.build_training_study(name, list(configs), run_fn)

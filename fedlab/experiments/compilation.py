@@ -4,7 +4,7 @@ import functools
 from typing import Any
 
 from fedlab import learning, models, runtime
-from fedlab.experiments.central_training import CreateFn
+from fedlab.experiments.central_training import CreateSeededFn
 from fedlab.experiments.config import RunConfig
 from fedlab.learning import schedules
 
@@ -28,7 +28,7 @@ _OPTIONS = dict.fromkeys(_BUILDERS, _CLIENT) | {
 }
 
 
-def compile_rounds(config: RunConfig, create_fn: CreateFn) -> runtime.Runner:
+def compile_rounds(config: RunConfig, create_fn: CreateSeededFn) -> runtime.Runner:
     """Returns what executes the rounds; the same one for whatever differs in seed, data or cohort.
 
     Building and cutting a TFF process takes far longer than a round, so the last few are kept. The
@@ -51,7 +51,7 @@ def _options(config: RunConfig) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=8)
 def _compile(
-    algorithm: str, options: tuple[tuple[str, Any], ...], create_fn: CreateFn
+    algorithm: str, options: tuple[tuple[str, Any], ...], create_fn: CreateSeededFn
 ) -> runtime.Runner:
     keywords = dict(options)
     create_fn = functools.partial(create_fn, seed=0)

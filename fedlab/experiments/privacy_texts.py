@@ -1,78 +1,85 @@
-"""What privacy_ledger.py says in words: who learns what, what was not measured again, and why."""
+"""The words of the privacy ledger: who learns what, what was not measured again, and the page."""
 
 import math
 
 import pandas as pd
-from _privacy_defences import (
+
+from fedlab.experiments.privacy_configs import (
     CKKS,
     CLIPPING,
     DISTRIBUTED,
     MASKS,
     NONE,
     SERVERS,
-    Defences,
+    LedgerConfig,
     noise_name,
 )
-from _privacy_world import World
 
 
-def who_learns_what(world: World) -> dict[str, str]:
-    """Returns, for each defence, what whom is shown, and who would have to collude for more."""
-    size = world.recipe.group_size
+def describe_knowledge(config: LedgerConfig) -> str:
+    """Returns who sees which values under a defence, and who would have to collude for more.
+
+    Args:
+        config: The row.
+    """
+    size = config.group_size
     threshold = math.ceil(2 * size / 3)  # SecAgg's default
-    noised = {
-        noise_name(epsilon): "server: every client's clipped update; all others: the noised model"
-        for epsilon in world.recipe.epsilons
-    }
-    return {
+    texts = {
         NONE: "server: every client's update",
         CLIPPING: "server: every client's clipped update",
-        **noised,
         MASKS: f"server: the sum of {size}; one update: server + {threshold} of {size} clients",
         CKKS: f"server and one client: the sum of {size}; one update: server + any 1 client",
         SERVERS: f"three servers: the sum of {size}; one update: any 2 of the 3",
         DISTRIBUTED: f"server: the noised sum; one update: server + {threshold} of {size} clients, "
         "and then with little noise",
     }
+    noise = "server: every client's clipped update; all others: the noised model"
+    return texts.get(config.defence, noise)
 
 
-def notes(world: World, defences: Defences, difference: float) -> dict[str, str]:
+def explain(
+    config: LedgerConfig, noise_multiplier: float, rounding: float, num_members: int
+) -> str:
     """Returns what has to be known to read a row; the first part is the same for many.
 
     Args:
-        world: The data.
-        defences: The plans.
-        difference: From `check_same_model`.
+        config: The row.
+        noise_multiplier: Of the row's noise; it does not count where there is none.
+        rounding: How far summed integers are from FedAvg's floats, see `measure_groups`.
+        num_members: Who trains.
     """
-    first, *others = map(noise_name, world.recipe.epsilons)
-    noise, size = defences.noise_multiplier, world.recipe.group_size
-    num_clients = round(world.expected_num_clients)
     same_model = (
         "the model is that of the same integers summed in the clear, bit for bit in the two rounds "
-        f"that are checked, and within {difference:.0e} of FedAvg's floats: accuracy and AUC are "
+        f"that are checked, and within {rounding:.0e} of FedAvg's floats: accuracy and AUC are "
         f"those of “{NONE}”"
     )
     same_view = f"what is inverted is the same sum as in “{MASKS}”"
-    before_noise = f"the server sees updates before the noise, so the SSIM is that of “{CLIPPING}”"
+    if config.mechanism == "noise":
+        return _explain_noise(config, noise_multiplier)
     return {
         NONE: "every client counts once",
         CLIPPING: "the norm is bounded and no noise is added: no epsilon",
-        first: f"noise multiplier {defences.plans[first].noise_multiplier:.3f}; {before_noise}",
-        **{
-            name: f"noise multiplier {defences.plans[name].noise_multiplier:.3f}; {before_noise}; "
-            f"seconds and bytes are those of “{first}”"
-            for name in others
-        },
         MASKS: f"{same_model}; its key work grows with the square of the group",
         CKKS: f"{same_model}; {same_view}",
         SERVERS: f"{same_model}; {same_view}",
         DISTRIBUTED: "tff.learning.ddp_secure_aggregator with the noise multiplier "
-        f"{noise:.3f}, in {num_clients} pieces ({size} where a group is timed or inverted); the "
+        f"{noise_multiplier:.3f}, in {num_members} pieces ({config.group_size} where a group is "
+        "timed or inverted); the "
         "clip starts at 0.1 and adapts; trained with its integers summed in the clear. Epsilon is "
         "not known: our accountant has no Skellam noise, TFF's secure sum is opened before its "
         "modulus, the server sees the count that moves the clip, and who drops out takes noise "
         "along. The noise holds for one sum of the whole cohort, not for sums of groups",
-    }
+    }[config.defence]
+
+
+def _explain_noise(config: LedgerConfig, noise_multiplier: float) -> str:
+    text = (
+        f"noise multiplier {noise_multiplier:.3f}; the server sees updates before the noise, so "
+        f"the SSIM is that of “{CLIPPING}”"
+    )
+    if config.target_epsilon == config.group_epsilon:
+        return text
+    return f"{text}; seconds and bytes are those of “{noise_name(config.group_epsilon)}”"
 
 
 _COLUMNS = {
@@ -90,7 +97,11 @@ _COLUMNS = {
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """Returns the ledger as a page. In brackets: not measured again; the notes say whose it is."""
+    """Returns the ledger as a page. In brackets: not measured again; the notes say whose it is.
+
+    Args:
+        table: The study's results file, with the rows of one seed.
+    """
     first = table.iloc[0]
     lines = [_line(*_COLUMNS.values()), _line("---", *["---:"] * 8, "---")]
     lines += [_line(*_cells(row)) for _, row in table.iterrows()]
@@ -105,7 +116,7 @@ def to_markdown(table: pd.DataFrame) -> str:
         "in all rows."
     )
     listed = [f"- {name}: {note}." for name, note in zip(table.defence, table.note, strict=True)]
-    made = "Made by `python benchmarks/privacy_ledger.py`, with the CSV file beside it."
+    made = "Made by `python -m fedlab study privacy_ledger --report` from the CSV file beside it."
     parts = ["# The privacy ledger", "\n".join(lines), explained, "\n".join(listed), made]
     return "\n\n".join(parts) + "\n"
 

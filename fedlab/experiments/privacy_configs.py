@@ -1,0 +1,246 @@
+"""What the two privacy studies run, as plain values: one column of a CSV file each."""
+
+from typing import ClassVar, Literal
+
+import pydantic
+
+from fedlab.experiments.settings import (
+    Config,
+    Count,
+    Label,
+    Positive,
+    PositiveOrInfinite,
+    Rate,
+    config_class,
+    vary,
+)
+
+
+@config_class
+class EpsilonConfig(Config):
+    """One training run with differential privacy: DP-FedAvg from a model of public digits.
+
+    Attributes:
+        name: What a table calls it.
+        target_epsilon: The epsilon of whole clients, over all rounds, in nats, above 0. Infinite:
+            without noise.
+        clip: Largest L2 norm of a client's update, above 0. Infinite: no clip, and so no noise.
+        server_learning_rate: What the mean update is multiplied by, at least 0.
+        client_learning_rate: Of SGD at the clients, at least 0.
+        batch_size: Examples, at least 1.
+        num_rounds: At least 1.
+        num_clients: The expected number in a round, by Poisson sampling; all, if there are fewer.
+        num_canaries: Simulated clients whose coins an auditor guesses from the final model.
+        num_guesses: How many coins the auditor guesses, at most `num_canaries`.
+
+    Raises:
+        ValueError: A value is not of its type or out of range, or there is noise without a clip.
+    """
+
+    REQUIRED: ClassVar[tuple[str, ...]] = ("name", "target_epsilon", "clip")
+    RESULTS: ClassVar[tuple[str, ...]] = (
+        "epsilon",
+        "delta",
+        "noise_multiplier",
+        "accuracy_at_start",
+        "accuracy",
+        "audit_epsilon",
+        "seconds_per_round",
+        "expected_num_clients",
+        "population",
+        "num_params",
+    )
+    KEY_PREFIX: ClassVar[str] = "privacy_epsilon "
+
+    name: Label
+    target_epsilon: PositiveOrInfinite
+    clip: PositiveOrInfinite = 0.5
+    server_learning_rate: Rate = 2.0
+    client_learning_rate: Rate = 0.2
+    batch_size: Count = 20
+    num_rounds: Count = 40
+    num_clients: Count = 200
+    num_canaries: Count = 1000
+    num_guesses: Count = 100
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> "EpsilonConfig":
+        if self.clip == float("inf") and self.target_epsilon < float("inf"):
+            raise ValueError(
+                "A finite target_epsilon needs a finite clip. Found target_epsilon="
+                f"{self.target_epsilon} without a clip."
+            )
+        return self
+
+
+EPSILON = [
+    *(
+        EpsilonConfig(name=f"epsilon {epsilon:g}", target_epsilon=epsilon)
+        for epsilon in (1.0, 2.0, 4.0, 8.0)
+    ),
+    EpsilonConfig(name="no noise", target_epsilon=float("inf")),
+    # Without a clip, steps of 2 diverge at once.
+    EpsilonConfig(
+        name="no noise, no clip",
+        target_epsilon=float("inf"),
+        clip=float("inf"),
+        server_learning_rate=1.0,
+    ),
+]
+
+NONE, CLIPPING, DISTRIBUTED = "none (FedAvg)", "clipping", "masks, and noise at the clients"
+MASKS, CKKS, SERVERS = "masks (secure aggregation)", "encryption (CKKS)", "shares (three servers)"
+Mechanism = Literal["none", "clipping", "noise", "integers", "distributed"]
+
+
+@config_class
+class LedgerConfig(Config):
+    """One row of the privacy ledger: a defence, and the settings that all rows share.
+
+    Attributes:
+        defence: What the ledger calls it.
+        mechanism: What is done to the clients' updates. "none": a plain mean. "clipping": the
+            norm of each is bounded. "noise": the server adds noise to the clipped sum. "integers":
+            they are summed as integers, as a secure sum needs them. "distributed": integers, to
+            which the clients add noise.
+        secure_sum: The secure sum that hides single updates in the rounds of a group.
+        target_epsilon: Of noise at the server, in nats, above 0; None for other mechanisms.
+        group_epsilon: The epsilon of the noise at the server in the rounds of a group, and of the
+            clients' noise.
+        num_rounds: Of every training, at least 1.
+        client_learning_rate: Of SGD at the clients, at least 0.
+        server_learning_rate: What the mean update is multiplied by without a clip, at least 0.
+        clipped_server_learning_rate: The same with a clip: clipped updates are shorter.
+        batch_size: Of the clients, at least 1.
+        clip: Largest L2 norm of an update, wherever it is clipped, above 0.
+        group_size: Clients in a timed round, and in the sum that is inverted, at least 1.
+        num_timed: Rounds of each defence that are timed, at least 1.
+        num_iterations: Steps of a search for images, at least 1.
+        num_references: Models that the membership attacker trains; even.
+
+    Raises:
+        ValueError: A value is not of its type or out of range, or noise lacks its epsilon.
+    """
+
+    LABELS: ClassVar[tuple[str, ...]] = ("defence",)
+    REQUIRED: ClassVar[tuple[str, ...]] = ("defence", "num_rounds", "group_size")
+    RESULTS: ClassVar[tuple[str, ...]] = (
+        "epsilon",
+        "delta",
+        "accuracy",
+        "membership_auc",
+        "membership_low",
+        "membership_high",
+        "reconstruction_ssim",
+        "seconds_per_round",
+        "seconds_ratio",
+        "bytes_up_per_client",
+        "bytes_down_per_client",
+        "who_learns_what",
+        "shared",
+        "note",
+        "blank_ssim",
+        "num_members",
+    )
+    KEY_PREFIX: ClassVar[str] = "privacy_ledger "
+
+    defence: Label = NONE
+    mechanism: Mechanism = "none"
+    secure_sum: Literal["secagg", "ckks", "shares"] | None = None
+    target_epsilon: Positive | None = None
+    group_epsilon: Positive = 8.0
+    num_rounds: Count = 30
+    client_learning_rate: Rate = 0.05
+    server_learning_rate: Rate = 1.0
+    clipped_server_learning_rate: Rate = 2.0
+    batch_size: Count = 20
+    clip: Positive = 0.5
+    group_size: Count = 30
+    num_timed: Count = 7
+    num_iterations: Count = 100
+    num_references: Count = 4
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> "LedgerConfig":
+        if (self.mechanism == "noise") != (self.target_epsilon is not None):
+            raise ValueError(
+                "mechanism 'noise', and no other, needs target_epsilon. Found mechanism="
+                f"{self.mechanism!r} with target_epsilon={self.target_epsilon}."
+            )
+        return self
+
+
+def noise_name(epsilon: float) -> str:
+    """Returns what the ledger calls noise at the server.
+
+    Args:
+        epsilon: Its epsilon, in nats.
+    """
+    return f"noise at the server, epsilon {epsilon:g}"
+
+
+def with_defence(
+    config: LedgerConfig,
+    defence: str,
+    mechanism: Mechanism,
+    *,
+    secure_sum: str | None = None,
+    target_epsilon: float | None = None,
+) -> LedgerConfig:
+    """Returns the row of the same ledger that has another defence.
+
+    Args:
+        config: A row of the ledger; its other settings are kept.
+        defence: The defence's name.
+        mechanism: As in `LedgerConfig`.
+        secure_sum: As in `LedgerConfig`.
+        target_epsilon: As in `LedgerConfig`.
+    """
+    return vary(
+        config,
+        defence=defence,
+        mechanism=mechanism,
+        secure_sum=secure_sum,
+        target_epsilon=target_epsilon,
+    )
+
+
+def without_defence(config: LedgerConfig) -> LedgerConfig:
+    """Returns the ledger's row of plain FedAvg.
+
+    Args:
+        config: A row of the ledger.
+    """
+    return with_defence(config, NONE, "none")
+
+
+def with_noise(config: LedgerConfig, epsilon: float) -> LedgerConfig:
+    """Returns the ledger's row of noise at the server.
+
+    Args:
+        config: A row of the ledger.
+        epsilon: The row's epsilon, in nats.
+    """
+    return with_defence(config, noise_name(epsilon), "noise", target_epsilon=epsilon)
+
+
+def build_ledger(config: LedgerConfig, other_epsilon: float) -> list[LedgerConfig]:
+    """Returns all rows of a ledger.
+
+    Args:
+        config: The settings that the rows share.
+        other_epsilon: Of a second row with noise at the server, beside `config.group_epsilon`.
+    """
+    return [
+        without_defence(config),
+        with_defence(config, CLIPPING, "clipping"),
+        with_noise(config, config.group_epsilon),
+        with_noise(config, other_epsilon),
+        with_defence(config, MASKS, "integers", secure_sum="secagg"),
+        with_defence(config, CKKS, "integers", secure_sum="ckks"),
+        with_defence(config, SERVERS, "integers", secure_sum="shares"),
+        with_defence(config, DISTRIBUTED, "distributed", secure_sum="secagg"),
+    ]
+
+
+LEDGER = build_ledger(LedgerConfig(), other_epsilon=2.0)

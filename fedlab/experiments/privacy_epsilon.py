@@ -1,0 +1,218 @@
+"""Accuracy against epsilon, and an audit of the same runs.
+
+The small CNN, trained on public digits first, then DP-FedAvg: cohorts by Poisson sampling, each
+update clipped, noise on the sum. Epsilon is of whole clients, over all rounds, at
+delta = population^-1.1.
+
+In the noised runs there are canaries, too: simulated clients whose coins an auditor guesses from
+the final model. `audit_epsilon` is the lower bound that this gives, with 95% confidence; the
+accountant's `epsilon` is the upper bound. All canaries of a round together are shorter than its
+noise.
+
+Sampling and noise are seeded, so that the figures repeat: a real run must leave the seeds out.
+"""
+
+import math
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fedlab import learning, models, runtime
+from fedlab.data import FederatedDataset
+from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
+from fedlab.dp import audit, canaries
+from fedlab.dp.mechanisms import PrivacyPlan
+from fedlab.experiments.central_training import Weights
+from fedlab.experiments.privacy_configs import EpsilonConfig
+from fedlab.experiments.privacy_start import pooled_accuracy, pretrain
+from fedlab.experiments.store import ProgressFn, Records, RememberFn
+from fedlab.files import write_text
+from fedlab.training import run_rounds
+
+REPEATED_COLUMNS = (
+    "epsilon",
+    "delta",
+    "noise_multiplier",
+    "accuracy_at_start",
+    "accuracy",
+    "audit_epsilon",
+    "expected_num_clients",
+    "population",
+)
+FIRST_LINE = "^# Accuracy against epsilon"
+_NO_CLIP = 1e6  # longer than any update
+
+
+def run(
+    config: EpsilonConfig,
+    dataset: FederatedDataset,
+    seed: int,
+    *,
+    remember_fn: RememberFn,
+    progress_fn: ProgressFn,
+) -> Records:
+    """Trains once, and audits the run if it has noise.
+
+    Args:
+        config: What to run.
+        dataset: From `fedlab.data.load`.
+        seed: Of the start, the cohorts, the noise and the canaries.
+        remember_fn: Not used: a run has no parts.
+        progress_fn: Called at the end.
+
+    Returns:
+        One record, the columns `EpsilonConfig.RESULTS`: epsilon, audit_epsilon in nats (the second
+        NaN without noise), accuracies in [0, 1].
+    """
+    clients = dataset.participants(pretrained=True)
+    plan = build_plan(config, len(clients.client_ids))
+    is_noised = plan.noise_multiplier > 0
+    batches = Preprocessing(config.batch_size, shuffle=True, seed=seed)
+    sample_fn = plan.sample_fn(clients.client_ids, insecure_seed=seed)
+    start = pretrain(dataset, seed)
+    included = canaries.flip_coins(config.num_canaries, seed=seed)
+    with compile_rounds(config, plan, seed) as runner:
+        trained = run_rounds(
+            hide_canaries(runner, config, plan, included, seed) if is_noised else runner,
+            build_cohort_fn(clients, sample_fn, batches),
+            plan.num_rounds,
+            initial_weights=start,
+            callbacks=[],
+        )
+    progress_fn(1.0)
+    audit_epsilon = math.nan
+    if is_noised:
+        audit_epsilon = audit_run(config, plan, start, trained.weights, included, seed)
+    return [
+        {
+            "epsilon": plan.epsilon,
+            "delta": plan.delta,
+            "noise_multiplier": plan.noise_multiplier,
+            "accuracy_at_start": pooled_accuracy(dataset, start),
+            "accuracy": pooled_accuracy(dataset, trained.weights),
+            "audit_epsilon": audit_epsilon,
+            "seconds_per_round": statistics.median(row["seconds"] for row in trained.records),
+            "expected_num_clients": plan.expected_num_clients,
+            "population": plan.population,
+            "num_params": models.create_small_cnn().count_params(),
+        }
+    ]
+
+
+def build_plan(config: EpsilonConfig, population: int) -> PrivacyPlan:
+    """Returns the plan for an epsilon; without noise for an infinite one.
+
+    Args:
+        config: What to run.
+        population: Number of clients that may be drawn.
+    """
+    num_clients = min(config.num_clients, population)
+    clip = min(config.clip, _NO_CLIP)
+    if math.isinf(config.target_epsilon):
+        return PrivacyPlan(population, num_clients, config.num_rounds, 0.0, clip)
+    return PrivacyPlan.for_epsilon(
+        config.target_epsilon,
+        population=population,
+        expected_num_clients=num_clients,
+        num_rounds=config.num_rounds,
+        clip=clip,
+    )
+
+
+def compile_rounds(config: EpsilonConfig, plan: PrivacyPlan, seed: int) -> runtime.Runner:
+    """Returns DP-FedAvg: SGD at the clients and, with a rate of its own, at the server.
+
+    Args:
+        config: The rates.
+        plan: Clip and noise.
+        seed: Of the noise.
+    """
+    return runtime.compile(
+        learning.build_fed_avg(
+            models.build_functional_model(models.create_small_cnn),
+            client_learning_rate=config.client_learning_rate,
+            server_learning_rate=config.server_learning_rate,
+            weighted=False,
+            aggregator=plan.build_aggregator(insecure_seed=seed),
+        )
+    )
+
+
+def hide_canaries(
+    runner: runtime.Runner,
+    config: EpsilonConfig,
+    plan: PrivacyPlan,
+    included: np.ndarray,
+    seed: int,
+) -> runtime.Runner:
+    """Returns a runner that adds what canaries would have sent.
+
+    Args:
+        runner: Runs the rounds.
+        config: The server's rate scales the canaries' updates, too.
+        plan: Clip and sampling.
+        included: bool (num_canaries,), the coins.
+        seed: Of the canaries' directions and rounds.
+    """
+    return canaries.CanaryRunner(
+        runner,
+        included,
+        norm=config.server_learning_rate * plan.clip / plan.expected_num_clients,
+        sampling_probability=plan.expected_num_clients / plan.population,
+        seed=seed,
+    )
+
+
+def audit_run(
+    config: EpsilonConfig,
+    plan: PrivacyPlan,
+    start: Weights,
+    weights: Weights,
+    included: np.ndarray,
+    seed: int,
+) -> float:
+    """Returns the epsilon, in nats, that the run shows to be exceeded, with 95% confidence.
+
+    Args:
+        config: Number of canaries and guesses.
+        plan: The guarantee, whose delta counts.
+        start: The weights before the first round.
+        weights: The weights after the last round.
+        included: bool (num_canaries,), the coins.
+        seed: Of the canaries' directions.
+    """
+    change = [new - old for new, old in zip(weights.trainable, start.trainable, strict=True)]
+    scores = canaries.direction_scores(change, config.num_canaries, seed=seed)
+    assert plan.delta is not None  # the plan has chosen it
+    return audit.epsilon_lower_bound(
+        scores, included, delta=plan.delta, num_guesses=config.num_guesses
+    )
+
+
+def write_report(path: Path, table: pd.DataFrame) -> None:
+    """Writes the study's table as Markdown: for each data set, the mean over seeds.
+
+    Args:
+        path: The Markdown file.
+        table: The study's results file.
+    """
+    lines = ["| data | run | epsilon | accuracy | largest audited epsilon |"]
+    lines.append("| --- | --- | ---: | ---: | ---: |")
+    for (dataset, name), rows in table.groupby(["dataset", "name"], sort=False):
+        epsilon, audited = rows.epsilon.iloc[0], rows.audit_epsilon.max()
+        cells = [
+            "no bound" if math.isinf(epsilon) else f"{epsilon:.2f}",
+            f"{rows.accuracy.mean():.2%}",
+            "–" if math.isnan(audited) else f"{audited:.2f}",
+        ]
+        lines.append(f"| {dataset} | {name} | {' | '.join(cells)} |")
+    explained = (
+        f"Accuracy on the test digits of all writers, mean over {table.seed.nunique()} seeds; "
+        "epsilon in nats, of whole writers and all rounds, at delta = population^-1.1. The audit "
+        "gives a lower bound with 95% confidence; the largest of the seeds is shown."
+    )
+    made = "Made by `python -m fedlab study privacy_epsilon --report` from the CSV file beside it."
+    text = "\n\n".join(["# Accuracy against epsilon", "\n".join(lines), explained, made])
+    write_text(path, text + "\n", first_line=FIRST_LINE)

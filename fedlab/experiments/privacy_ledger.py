@@ -1,0 +1,258 @@
+"""The ledger that closes the privacy part: a row for every defence.
+
+Every defence on the same data, split, network, start and cohorts: what it costs in accuracy,
+seconds and bytes, what attackers still get, and who learns what. Half of the writers train, the
+members; the others hold digits of the same kind and do not. All rows start from a model that was
+trained on public digits, and count each client once.
+
+- Accuracy: on the test digits of all writers, which nobody trained on.
+- Epsilon: of whole clients, of all rounds, at delta = members^-1.1, by the accountant.
+- Seconds and bytes: of a round of one group of clients, all parties taking turns on this machine,
+  keys included. Larger cohorts would be summed in such groups (Bonawitz et al. 2019, section 6).
+- Reconstruction: SSIM of what is rebuilt from what the server gets in round 1, one digit a client
+  and one step: each client's update, or the sum of a group. The attacker is told the labels.
+- Membership: AUC of an attack on writers, on the finished model, with its 95% interval. One
+  attacker for all rows, whose reference models are trained without a defence.
+
+A secure sum changes no bit of the model, which is checked: its accuracy and its AUC are those of
+the row without a defence, and are not measured again. The column `shared` says so, `note` why.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fedlab import files, plots
+from fedlab.attacks import membership
+from fedlab.data import FederatedDataset
+from fedlab.dp import accounting
+from fedlab.experiments.privacy_attacks import (
+    attack_membership,
+    blank_ssim,
+    build_group,
+    client_confidences,
+    reconstruct_each,
+    reconstruct_sum,
+)
+from fedlab.experiments.privacy_configs import (
+    CLIPPING,
+    MASKS,
+    NONE,
+    LedgerConfig,
+    noise_name,
+    with_defence,
+    without_defence,
+)
+from fedlab.experiments.privacy_defences import (
+    build_plan,
+    compile_rounds,
+    group_noise_multiplier,
+    measure_groups,
+    split_writers,
+    train,
+)
+from fedlab.experiments.privacy_start import pooled_accuracy, pretrain
+from fedlab.experiments.privacy_texts import describe_knowledge, explain, to_markdown
+from fedlab.experiments.settings import vary
+from fedlab.experiments.store import Part, ProgressFn, Records, RememberFn
+
+FIRST_LINE = "^# The privacy ledger"
+_DIGITS = 5  # that a row keeps
+_MODEL_COLUMNS = ("accuracy", "membership_auc", "membership_low", "membership_high")
+_VIEW_COLUMNS = ("reconstruction_ssim",)
+_COST_COLUMNS = (
+    "seconds_per_round",
+    "seconds_ratio",
+    "bytes_up_per_client",
+    "bytes_down_per_client",
+)
+
+
+def repeated_columns(config: LedgerConfig) -> tuple[str, ...]:
+    """Returns the columns that are the same in every run: no timings, nothing with fresh noise.
+
+    Args:
+        config: The row.
+    """
+    columns = ("delta", "blank_ssim", "num_members", "who_learns_what", "shared")
+    if config.mechanism == "distributed":
+        return columns
+    return ("epsilon", *_MODEL_COLUMNS, *_VIEW_COLUMNS, *columns)
+
+
+def model_source(config: LedgerConfig) -> LedgerConfig:
+    """Returns the row whose model a row has: a secure sum changes nothing in it.
+
+    Args:
+        config: The row.
+    """
+    return without_defence(config) if config.mechanism == "integers" else config
+
+
+def view_source(config: LedgerConfig) -> LedgerConfig:
+    """Returns the row in which the server sees the same of a group's round.
+
+    Args:
+        config: The row.
+    """
+    if config.mechanism == "noise":
+        return with_defence(config, CLIPPING, "clipping")
+    if config.mechanism == "integers":
+        return with_defence(config, MASKS, "integers", secure_sum="secagg")
+    return config
+
+
+def run(
+    config: LedgerConfig,
+    dataset: FederatedDataset,
+    seed: int,
+    *,
+    remember_fn: RememberFn,
+    progress_fn: ProgressFn,
+) -> Records:
+    """Measures one row of the ledger.
+
+    Args:
+        config: The row.
+        dataset: From `fedlab.data.load`.
+        seed: Of everything but keys, ciphertexts and the clients' noise.
+        remember_fn: Keeps the parts that rows have in common: the rounds of a group, the attacker's
+            reference models, a model, a reconstruction.
+        progress_fn: Called after each part.
+
+    Returns:
+        One record, the columns `LedgerConfig.RESULTS`; numbers are rounded to five decimals.
+    """
+    writers = split_writers(dataset, seed)
+    shared = without_defence(config)
+    groups = remember_fn(
+        Part("rounds of a group", shared), lambda: measure_groups(shared, dataset, seed)
+    )
+    progress_fn(0.25)
+    seen = view_source(config)
+    view = remember_fn(Part("reconstruction", seen), lambda: _reconstruct(seen, dataset, seed))
+    progress_fn(0.5)
+    trained = model_source(config)
+    model = remember_fn(Part("model", trained), lambda: _train_model(trained, dataset, seed))
+    progress_fn(0.75)
+    attack = _attack(shared, dataset, seed, model[0]["confidences"], remember_fn)
+    progress_fn(1.0)
+    epsilon, noise_multiplier = _account(config, writers.num_members)
+    rounding = groups[0]["rounding"]
+    record = {
+        "epsilon": epsilon,
+        "delta": accounting.default_delta(writers.num_members),
+        "accuracy": model[0]["accuracy"],
+        "membership_auc": attack.auc,
+        "membership_low": attack.auc_interval[0],
+        "membership_high": attack.auc_interval[1],
+        "reconstruction_ssim": view[0]["ssim"],
+        **_find_costs(config, groups),
+        "who_learns_what": describe_knowledge(config),
+        "shared": " ".join(_shared_columns(config)),
+        "note": explain(config, noise_multiplier, rounding, writers.num_members),
+        "blank_ssim": view[0]["blank_ssim"],
+        "num_members": writers.num_members,
+    }
+    return [{name: _round(value) for name, value in record.items()}]
+
+
+def _round(value: Any) -> Any:
+    return float(np.round(value, _DIGITS)) if isinstance(value, float) else value
+
+
+def _account(config: LedgerConfig, num_members: int) -> tuple[float, float]:
+    """Returns epsilon and noise multiplier.
+
+    Epsilon is infinite where there is no noise, and NaN where the accountant cannot tell it.
+    """
+    if config.mechanism == "distributed":
+        return math.nan, group_noise_multiplier(config, num_members)
+    if config.target_epsilon is None:
+        return math.inf, 0.0
+    plan = build_plan(config, config.target_epsilon, num_members)
+    return plan.epsilon, plan.noise_multiplier
+
+
+def _cost_source(config: LedgerConfig) -> str:
+    """Returns the row whose rounds of a group a row has: noise costs the same for any epsilon."""
+    is_noise = config.mechanism == "noise"
+    return noise_name(config.group_epsilon) if is_noise else config.defence
+
+
+def _find_costs(config: LedgerConfig, groups: Records) -> dict[str, float]:
+    by_name = {row["defence"]: row for row in groups}
+    costs, plain = by_name[_cost_source(config)], by_name[NONE]
+    ratio = costs["seconds_per_round"] / plain["seconds_per_round"]
+    return {name: costs.get(name, ratio) for name in _COST_COLUMNS}
+
+
+def _shared_columns(config: LedgerConfig) -> list[str]:
+    """Returns the columns whose values are those of another row."""
+    sources = [
+        (model_source(config).defence, _MODEL_COLUMNS),
+        (view_source(config).defence, _VIEW_COLUMNS),
+        (_cost_source(config), _COST_COLUMNS),
+    ]
+    return [name for source, names in sources if source != config.defence for name in names]
+
+
+def _reconstruct(config: LedgerConfig, dataset: FederatedDataset, seed: int) -> Records:
+    writers = split_writers(dataset, seed)
+    group = build_group(writers, config.group_size)
+    runner = compile_rounds(config, writers.num_members, seed)
+    reconstruct = reconstruct_each if config.secure_sum is None else reconstruct_sum
+    ssim = reconstruct(config, group, runner, pretrain(dataset, seed), seed)
+    return [{"ssim": ssim, "blank_ssim": blank_ssim(group)}]
+
+
+def _train_model(config: LedgerConfig, dataset: FederatedDataset, seed: int) -> Records:
+    writers, start = split_writers(dataset, seed), pretrain(dataset, seed)
+    # A secure sum is for groups; the same integers are summed in the clear here.
+    runner = compile_rounds(vary(config, secure_sum=None), writers.num_members, seed)
+    weights = train(config, dataset, writers.members, start, runner, seed)
+    confidences = client_confidences(writers, weights).tolist()
+    return [{"accuracy": pooled_accuracy(dataset, weights), "confidences": confidences}]
+
+
+def _attack(
+    config: LedgerConfig,
+    dataset: FederatedDataset,
+    seed: int,
+    confidences: list[float],
+    remember_fn: RememberFn,
+) -> membership.AttackResult:
+    """Attacks a model, by reference models that are trained without a defence."""
+    writers = split_writers(dataset, seed)
+
+    def train_reference(client_ids: list[str], reference_seed: int) -> np.ndarray:
+        def compute() -> Records:
+            start = pretrain(dataset, seed)
+            runner = compile_rounds(config, writers.num_members, seed)
+            weights = train(config, dataset, client_ids, start, runner, reference_seed)
+            return [{"confidences": client_confidences(writers, weights).tolist()}]
+
+        part = Part(f"reference model {reference_seed - seed}", config)
+        return np.array(remember_fn(part, compute)[0]["confidences"])
+
+    references, is_in = membership.train_shadow_models(
+        train_reference, writers.client_ids, config.num_references, seed=seed
+    )
+    return attack_membership(writers, np.array(confidences), references, is_in, seed)
+
+
+def write_report(path: Path, table: pd.DataFrame) -> None:
+    """Writes the ledger as Markdown, and its picture beside it, for the first seed of the table.
+
+    Args:
+        path: The Markdown file.
+        table: The study's results file.
+    """
+    table = table[table.seed == table.seed.min()].fillna({"shared": ""}).reset_index(drop=True)
+    files.write_text(path, to_markdown(table), first_line=FIRST_LINE)
+    plots.use_style()
+    with files.written_beside(path.with_suffix(".png")) as part:
+        plots.ledger(table).savefig(part, format="png", dpi=100)

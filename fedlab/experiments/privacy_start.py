@@ -1,0 +1,44 @@
+"""Where the runs of the privacy studies start and end: their first weights, and their accuracy."""
+
+from fedlab.caching import cache_while_alive
+from fedlab.data import FederatedDataset
+from fedlab.data.preprocessing import Preprocessing
+from fedlab.experiments.central_training import Network, Weights, batch_epochs, build_network
+from fedlab.models import create_small_cnn
+
+NUM_EPOCHS, LEARNING_RATE, DECAY = 60, 1e-3, 0.96  # of Adam; the rate falls with every epoch
+
+
+def small_network() -> Network:
+    """Returns the network of the privacy studies."""
+    return build_network(create_small_cnn)
+
+
+@cache_while_alive
+def pretrain(dataset: FederatedDataset, seed: int) -> Weights:
+    """Trains the small CNN on public digits, shifted and turned anew in every epoch: they are few.
+
+    Args:
+        dataset: The data set whose public examples are used.
+        seed: Of the initial weights, the order and the augmentation.
+
+    Returns:
+        The weights.
+    """
+    network = small_network()
+    batches = Preprocessing(batch_size=32, shuffle=True, seed=seed, augmentation="affine")
+    epochs = batch_epochs(dataset.public_examples, batches, NUM_EPOCHS)
+    rates = [LEARNING_RATE * DECAY**epoch for epoch in range(NUM_EPOCHS)]
+    *_, weights = network.fit(network.initial_weights(seed), epochs, rates, "adam")
+    return weights
+
+
+def pooled_accuracy(dataset: FederatedDataset, weights: Weights) -> float:
+    """Returns the share of right answers on the test examples of all clients, in [0, 1].
+
+    Args:
+        dataset: The data set.
+        weights: Of the small CNN.
+    """
+    test = dataset.pooled_test
+    return float((small_network().predict(weights, test).prediction == test.labels).mean())

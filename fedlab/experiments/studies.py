@@ -1,0 +1,111 @@
+"""The studies of the course, by name."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from fedlab.data import FederatedDataset
+from fedlab.experiments import execution, privacy_epsilon, privacy_ledger, report
+from fedlab.experiments.central_training import CreateSeededFn
+from fedlab.experiments.config import RunConfig
+from fedlab.experiments.plans import PLANS
+from fedlab.experiments.settings import Config
+from fedlab.experiments.store import ProgressFn, Records, RememberFn
+from fedlab.experiments.study import Row, RunFn, Study
+
+_REPEATED = ("accuracy", "loss", "five_accuracy", "best_accuracy", "worst_decile_accuracy")
+_SHOWN = ("accuracy", "loss", "five_accuracy", "num_rounds_done", "seconds")
+
+
+def run_training(
+    config: RunConfig,
+    dataset: FederatedDataset,
+    seed: int,
+    *,
+    remember_fn: RememberFn,
+    progress_fn: ProgressFn,
+    create_fn: CreateSeededFn | None = None,
+) -> Records:
+    """Runs `execution.run` as a study does; its evaluations are the records.
+
+    Args:
+        config: As in `execution.run`.
+        dataset: As in `execution.run`.
+        seed: As in `execution.run`.
+        remember_fn: Not used: a training run has no parts.
+        progress_fn: As in `execution.run`.
+        create_fn: As in `execution.run`.
+    """
+    table = execution.run(config, dataset, seed, create_fn=create_fn, progress_fn=progress_fn)
+    return table.to_dict("records")
+
+
+def summarize_training(config: RunConfig, records: Records) -> Row:
+    """Returns the columns of a training run; see `execution.summarize`.
+
+    Args:
+        config: Its target accuracy is looked up.
+        records: The evaluations.
+    """
+    target = config.stop_at_accuracy or execution.TARGET_ACCURACY
+    return execution.summarize(pd.DataFrame(records), target)
+
+
+def build_training_study(
+    name: str, configs: Sequence[Config], run_fn: RunFn = run_training
+) -> Study:
+    """Returns a study of training runs.
+
+    Args:
+        name: What the command line calls it.
+        configs: Each a `RunConfig`.
+        run_fn: Runs one of them.
+    """
+    return Study(
+        name=name,
+        configs=configs,
+        run_fn=run_fn,
+        summarize_fn=summarize_training,
+        repeated_fn=lambda config: _REPEATED,
+        shown=_SHOWN,
+        write_report_fn=lambda path, table: report.write_report(path, name, table),
+        estimate_cost_fn=execution.estimate_cost,
+        num_seeds=5,
+        has_curves=True,
+        has_file_per_dataset=True,
+    )
+
+
+def _first_record(config: Config, records: Records) -> Row:
+    return records[0]
+
+
+_PRIVACY_EPSILON = Study(
+    name="privacy_epsilon",
+    configs=PLANS["privacy_epsilon"],
+    run_fn=privacy_epsilon.run,
+    summarize_fn=_first_record,
+    repeated_fn=lambda config: privacy_epsilon.REPEATED_COLUMNS,
+    shown=("epsilon", "accuracy", "audit_epsilon", "seconds_per_round"),
+    write_report_fn=privacy_epsilon.write_report,
+    num_seeds=3,
+    combines_datasets=True,
+)
+_PRIVACY_LEDGER = Study(
+    name="privacy_ledger",
+    configs=PLANS["privacy_ledger"],
+    run_fn=privacy_ledger.run,
+    summarize_fn=_first_record,
+    repeated_fn=privacy_ledger.repeated_columns,
+    shown=("epsilon", "accuracy", "membership_auc", "reconstruction_ssim", "seconds_per_round"),
+    write_report_fn=privacy_ledger.write_report,
+    num_seeds=1,
+)
+STUDIES: dict[str, Study] = {
+    **{
+        name: build_training_study(name, PLANS[name])
+        for name in ("improvements", "non_iid", "ladder", "ceiling")
+    },
+    "privacy_epsilon": _PRIVACY_EPSILON,
+    "privacy_ledger": _PRIVACY_LEDGER,
+}

@@ -1,0 +1,178 @@
+"""The privacy studies on a few clients and rounds: what rows share, what stays, what repeats."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from helpers import studies, tiny
+
+from fedlab import data
+from fedlab.experiments import STUDIES, Store, privacy_ledger, report, run_all, study_actions
+from fedlab.experiments.privacy_configs import (
+    CKKS,
+    CLIPPING,
+    DISTRIBUTED,
+    EPSILON,
+    MASKS,
+    NONE,
+    SERVERS,
+    LedgerConfig,
+    build_ledger,
+)
+from fedlab.experiments.settings import vary
+
+FEW = LedgerConfig(
+    num_rounds=2, group_size=4, num_timed=1, num_iterations=3, num_references=2, group_epsilon=500.0
+)
+LEDGER = dataclasses.replace(
+    STUDIES["privacy_ledger"], configs=build_ledger(FEW, other_epsilon=300.0)
+)
+EPSILONS = dataclasses.replace(
+    STUDIES["privacy_epsilon"],
+    configs=[
+        vary(config, num_rounds=2, num_clients=3, num_canaries=40, num_guesses=4)
+        for config in EPSILON[3::2]
+    ],
+)
+
+
+def create_dataset(name="tiny"):
+    train, test = tiny.create_data(*range(4, 16)), tiny.create_data(*[3] * 12)
+    return studies.create_dataset(name, train, test, public_fn=lambda: data.pool(test))
+
+
+@pytest.fixture
+def dataset(monkeypatch, tmp_path):
+    created = create_dataset()
+    monkeypatch.setattr(data, "load", lambda name: created)
+    monkeypatch.chdir(tmp_path)
+    return created
+
+
+def run_study(study, path, num_seeds=1):
+    said = []
+    study_actions.run_study(
+        study, None, range(num_seeds), folder=path / "runs", out=path, notice_fn=said.append
+    )
+    return said
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory):
+    """The folder of a whole ledger."""
+    path = tmp_path_factory.mktemp("ledger")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "load", lambda name: create_dataset())
+        run_study(LEDGER, path)
+        report_path = study_actions.write_report(LEDGER, "tiny", path)
+    assert report_path == path / "privacy_ledger.md"
+    return path
+
+
+def test_the_ledger_has_a_row_for_each_defence(ledger):
+    table = report.read_csv(ledger / "privacy_ledger.csv").set_index("defence")
+    assert table.index.tolist() == [config.defence for config in LEDGER.configs]
+    for name in (MASKS, CKKS, SERVERS):
+        assert table.accuracy[name] == table.accuracy[NONE]
+        assert table.membership_auc[name] == table.membership_auc[NONE]
+        assert table.reconstruction_ssim[name] == table.reconstruction_ssim[MASKS]
+        assert "accuracy membership_auc" in table.shared[name]
+        assert table.bytes_up_per_client[name] > table.bytes_up_per_client[NONE]
+    noised = table[table.mechanism == "noise"]
+    assert noised.epsilon.between(0.9 * noised.target_epsilon, noised.target_epsilon).all()
+    assert (noised.reconstruction_ssim == table.reconstruction_ssim[CLIPPING]).all()
+    assert noised.seconds_per_round.nunique() == 1
+    assert np.isnan(table.epsilon[DISTRIBUTED])
+    assert np.isinf(table.epsilon[NONE])
+    assert table.num_members.unique() == [6]
+
+
+def test_the_ledger_s_page_and_picture_are_made_from_its_file(ledger):
+    text = (ledger / "privacy_ledger.md").read_text()
+    table = report.read_csv(ledger / "privacy_ledger.csv")
+    lines = [line for line in text.splitlines() if line.startswith("| ")][2:]
+    assert [line.split(" | ")[0][2:] for line in lines] == table.defence.tolist()
+    accuracies = [line.split(" | ")[1] for line in lines]
+    assert accuracies[0] == f"{table.accuracy[0]:.2%}"
+    assert accuracies[4] == f"({table.accuracy[4]:.2%})"
+    assert (ledger / "privacy_ledger.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_rows_repeat_but_for_timings_and_fresh_noise(ledger, dataset):
+    said = []
+    configs = [LEDGER.configs[1], LEDGER.configs[4], LEDGER.configs[7]]
+    assert study_actions.run_again(LEDGER, configs, None, [0], out=ledger, notice_fn=said.append)
+    assert len([text for text in said if "to the last bit" in text]) == 3
+
+
+def test_what_rows_share_is_computed_once_and_kept_as_soon_as_it_is_done(
+    dataset, tmp_path, monkeypatch
+):
+    computed = []
+    train = privacy_ledger.train
+
+    def train_twice(*args):
+        if len(computed) == 2:
+            raise KeyboardInterrupt
+        computed.append(args)
+        return train(*args)
+
+    store = Store(tmp_path, dataset)
+    configs = [LEDGER.configs[0], LEDGER.configs[6]]  # of one model
+    with monkeypatch.context() as patch:
+        patch.setattr(privacy_ledger, "train", train_twice)
+        with pytest.raises(KeyboardInterrupt):  # in the second reference model
+            list(run_all(LEDGER, configs, [0], dataset, store, progress=False))
+    monkeypatch.setattr(privacy_ledger, "measure_groups", None)  # a call would fail
+    monkeypatch.setattr(
+        privacy_ledger, "train", lambda *args: computed.append(args) or train(*args)
+    )
+    rows = list(run_all(LEDGER, configs, [0], dataset, store, progress=False))
+    assert len(computed) == 3
+    assert rows[0]["accuracy"] == rows[1]["accuracy"]
+
+
+def test_a_results_file_of_other_data_stays(ledger, monkeypatch, tmp_path):
+    before = (ledger / "privacy_ledger.csv").read_bytes()
+    monkeypatch.setattr(data, "load", lambda name: create_dataset("other"))
+    with pytest.raises(ValueError, match="holds results of 'tiny', and these are of other"):
+        study_actions.run_study(
+            LEDGER, None, [0], folder=tmp_path, out=ledger, notice_fn=lambda text: None
+        )
+    assert (ledger / "privacy_ledger.csv").read_bytes() == before
+
+
+def test_epsilons_of_two_data_sets_are_in_one_file(dataset, monkeypatch, tmp_path):
+    run_study(EPSILONS, tmp_path)
+    path = tmp_path / "privacy_epsilon.csv"
+    first = report.read_csv(path)
+    assert first.name.tolist() == ["epsilon 8", "no noise, no clip"]
+    assert first["clip"].tolist() == [0.5, np.inf]
+    assert first.audit_epsilon.notna().tolist() == [True, False]
+    assert first.epsilon[0] <= 8 and np.isinf(first.epsilon[1])
+    said = []
+    assert study_actions.run_again(
+        EPSILONS, EPSILONS.configs[:1], None, [0], out=tmp_path, notice_fn=said.append
+    )
+    assert "to the last bit" in said[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(data, "load", lambda name: create_dataset("other"))
+        study_actions.run_study(
+            EPSILONS, None, [0], folder=tmp_path / "other", out=tmp_path, notice_fn=said.append
+        )
+    both = report.read_csv(path)
+    assert both.dataset.tolist() == ["tiny"] * 2 + ["other"] * 2
+    assert both[:2].equals(first)
+    report_path = study_actions.write_report(EPSILONS, "tiny", tmp_path)
+    assert "| other | no noise, no clip | no bound | " in report_path.read_text()
+    run_study(EPSILONS, tmp_path)
+    assert report.read_csv(path).dataset.tolist() == ["other"] * 2 + ["tiny"] * 2
+
+
+@pytest.mark.parametrize("name, num_seeds", [("privacy_epsilon", 6), ("privacy_ledger", 1)])
+def test_the_stored_results_are_those_of_the_study_s_configurations(name, num_seeds):
+    table = report.read_csv(studies.ROOT / "results" / f"{name}.csv")
+    configs = [type(STUDIES[name].configs[0]).from_row(row) for _, row in table.iterrows()]
+    assert configs == [*STUDIES[name].configs] * num_seeds
+    assert table.command.str.startswith(f"python -m fedlab study {name} ").all()
