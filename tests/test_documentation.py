@@ -52,6 +52,16 @@ def resolve(name: str):
     return value
 
 
+def test_names_in_the_guide_for_contributors_are_in_the_code():
+    paths = [path for folder in ("fedlab", "tests") for path in (ROOT / folder).rglob("*.py")]
+    words = set(re.findall(r"\w+", "\n".join(path.read_text() for path in paths)))
+    quoted = re.findall(
+        r"`(_?[a-z]\w*_\w+|_?[A-Z]+[a-z]\w+)`", (ROOT / "CONTRIBUTING.md").read_text()
+    )
+    assert len(quoted) > 10
+    assert set(quoted) - words == set()
+
+
 def test_names_of_the_package_are_in_it():
     texts = [path.read_text() for path in DOCUMENTS]
     names = {name for text in texts for name in re.findall(r"`(fedlab(?:\.\w+)+)[`(]", text)}

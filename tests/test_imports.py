@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import grimp
 import pytest
 
+PACKAGE = Path(__file__).resolve().parents[1] / "fedlab"
 # Loaded by rooms that set TensorFlow up, or after it; alone, nothing is computed in them.
 LOADED_WITH_OTHERS = ("fedlab.checkpoints", "fedlab.runtime.")
 
@@ -30,3 +32,8 @@ def test_what_loads_tensorflow_sets_it_up():
         room = ".".join(module.split(".")[:2])  # Python imports it first
         is_set_up = any(graph.chain_exists(name, "fedlab._tensorflow") for name in (module, room))
         assert is_set_up or module.startswith(LOADED_WITH_OTHERS), module
+
+
+def test_files_have_at_most_300_lines():
+    files = PACKAGE.rglob("*.py")
+    assert [path.name for path in files if len(path.read_text().splitlines()) > 300] == []

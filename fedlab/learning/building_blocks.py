@@ -82,7 +82,7 @@ def to_weighted(aggregator: Aggregator | None, weighted: bool) -> Weighted:
         return aggregator
     if weighted:
         raise ValueError(
-            "This aggregator counts every client once. Build the algorithm with weighted=False, or "
+            "This aggregator does not use the number of examples. Build the algorithm with weighted=False, or "
             "the aggregator with weighted=True if it has that."
         )
     return tff.aggregators.as_weighted_aggregator(aggregator)
@@ -92,7 +92,8 @@ def ignore_weights(aggregator: Aggregator | None) -> Weighted:
     """Returns the aggregator in the form that TFF's builders take, without regard to weights.
 
     Args:
-        aggregator: An aggregator that counts every client once. None: the mean of the clients.
+        aggregator: An aggregator that does not use the number of examples. None: the mean of the
+            clients.
 
     Raises:
         ValueError: The aggregator takes weights.
@@ -100,7 +101,7 @@ def ignore_weights(aggregator: Aggregator | None) -> Weighted:
     aggregator = aggregator or mean(weighted=False)
     if isinstance(aggregator, tff.aggregators.WeightedAggregationFactory):
         raise ValueError(
-            "With a schedule and weighted=False, the aggregator must count every client once too. "
+            "With a schedule and weighted=False, the aggregator must not use the number of examples. "
             "Build it with weighted=False."
         )
     return tff.aggregators.as_weighted_aggregator(aggregator)

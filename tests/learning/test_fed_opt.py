@@ -271,7 +271,7 @@ def test_an_unweighted_schedule_counts_every_client_once():
         (
             "fed_avg",
             {"aggregator": tff.aggregators.UnweightedMeanFactory()},
-            "counts every client once. Build the algorithm with weighted=False",
+            "does not use the number of examples. Build the algorithm with weighted=False",
         ),
         (
             "fed_avg",
@@ -280,7 +280,7 @@ def test_an_unweighted_schedule_counts_every_client_once():
                 "weighted": False,
                 "client_learning_rate": schedules.exponential_decay(0.1, factor=1.0, num_rounds=1),
             },
-            "the aggregator must count every client once too",
+            "the aggregator must not use the number of examples",
         ),
     ],
 )
