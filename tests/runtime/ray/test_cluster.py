@@ -36,7 +36,7 @@ def ray_here():
     disconnect = module.connect(None, NUM_CORES)
     yield
     ray.shutdown()
-    disconnect()  # whoever shuts Ray down himself may
+    disconnect()  # does no harm after Ray was shut down
     assert not ray.is_initialized()
 
 
