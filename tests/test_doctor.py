@@ -38,11 +38,6 @@ def test_nothing_is_wrong_here():
     assert done.stdout.endswith("Nothing is wrong.\n")
 
 
-def test_importing_the_doctor_loads_no_tensorflow():
-    code = "import sys, fedlab.__main__; sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
 def test_a_missing_package_has_a_remedy(monkeypatch, capsys):
     version = importlib.metadata.version
 
@@ -185,7 +180,7 @@ def test_the_doctor_runs_where_packages_are_missing():
     missing = ("lazy_loader", "pydantic", "numpy", "platformdirs")
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({missing}));"
-        "from fedlab.__main__ import main; sys.exit(main(['doctor']))"
+        "from fedlab.__main__ import main; sys.exit(main(['doctor', '--quick']))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False

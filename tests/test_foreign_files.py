@@ -47,7 +47,7 @@ def plant(folder: Path) -> None:
         (folder / name).mkdir(exist_ok=True)
         (folder / name / "photo.jpg").write_bytes(b"dear to somebody")
     with (folder / "holiday.raw").open("wb") as file:
-        file.truncate(70 * 2**20)
+        file.truncate(2**20)
     (folder / "round_3").symlink_to("round_1")
     (folder / "round_4_temp1234").symlink_to("nowhere")
     os.mkfifo(folder / f"function-{HEX[::-1]}")
@@ -98,8 +98,10 @@ def test_every_foreign_file_is_there_after_everything_was_run(
 
     # Training, with checkpoints that are resumed and pruned.
     paths = {name: planted[name] for name in ("checkpoint_dir", "tensorboard_dir")}
+    # A process that no other test has built, so that it is compiled here.
+    process = tiny.build_process(client_learning_rate=0.25)
     for num_rounds in (5, 6):
-        train(num_rounds, **paths, csv_path=planted["csv"] / "curve.csv", process=build_process())
+        train(num_rounds, **paths, csv_path=planted["csv"] / "curve.csv", process=process)
     saved = (planted["checkpoint_dir"] / checkpoints.FOLDER_NAME).glob("round_*")
     assert {path.name for path in saved} == {"round_4", "round_5", "round_6"}
 
@@ -149,11 +151,6 @@ def test_every_foreign_file_is_there_after_everything_was_run(
     after = snapshot(tmp_path)
     changed = {name for name, content in before.items() if not same(name, after.get(name), content)}
     assert changed == set()
-
-
-def build_process():
-    # One that no other test has built, so that it is compiled here.
-    return tiny.build_process(client_learning_rate=0.25)
 
 
 def same(name: str, after: tuple | None, before: tuple) -> bool:

@@ -53,12 +53,12 @@ def test_all_else_is_told(told, line):
     assert told == [line.replace("%s", "two")]
 
 
-def ask(code: str, **variables: str) -> str:
+def ask(code: str, *args: str, **variables: str) -> str:
     """What a new process without settings of its own prints."""
     ours = ("TF_CPP_MIN_LOG_LEVEL", "TF_NUM_INTRAOP_THREADS", "RAY_USAGE_STATS_ENABLED")
     env = {name: value for name, value in os.environ.items() if name not in ours} | variables
     done = subprocess.run(
-        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, *args], env=env, capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
 
@@ -86,22 +86,37 @@ print(tf.config.threading.get_intra_op_parallelism_threads(), said)
 """
 
 
-# Those that load this one module load no TFF: seconds less.
+# That every room sets TensorFlow up is in `test_imports.py`. The module that does loads no TFF: seconds less.
 @pytest.mark.parametrize(
     "first, variables, expected",
     [
-        ("from fedlab import models", {}, "1 None"),
         ("import fedlab; fedlab.compile", {}, "1 None"),
-        ("import tensorflow, fedlab", {}, "1 None"),
         ("import fedlab._tensorflow", {"TF_NUM_INTRAOP_THREADS": "3"}, "0 3"),
-        (
-            "import tensorflow as tf; tf.config.threading.set_intra_op_parallelism_threads(2)\n"
-            "import fedlab._tensorflow",
-            {},
-            "2 None",
-        ),
-        ("import tensorflow as tf; tf.constant(1.0)\nimport fedlab._tensorflow", {}, "0 None"),
     ],
 )
 def test_operations_have_one_thread_here_and_children_do_not_inherit_it(first, variables, expected):
     assert ask(first + THREADS, **variables) == expected
+
+
+AFTER_TENSORFLOW = {
+    "import fedlab": "1 None",
+    "tf.config.threading.set_intra_op_parallelism_threads(2); import fedlab": "2 None",
+    "tf.constant(1.0); import fedlab": "0 None",  # too late
+}
+# Forks of a process that has imported TensorFlow and not used it.
+FORKS = f"""
+import os, sys
+import tensorflow as tf
+for first in sys.argv[1:]:
+    if os.fork() == 0:
+        exec(first)
+        break
+    assert os.wait()[1] == 0
+else:
+    sys.exit()
+{THREADS}
+"""
+
+
+def test_settings_made_in_tensorflow_before_the_import_stay():
+    assert ask(FORKS, *AFTER_TENSORFLOW).splitlines() == list(AFTER_TENSORFLOW.values())

@@ -81,9 +81,9 @@ def test_a_plan_s_numbers_are_the_accountant_s():
 
 def test_a_plan_for_an_epsilon_has_it():
     plan = PrivacyPlan.for_epsilon(
-        0.2, population=640, expected_num_clients=64, num_rounds=10, clip=1.0
+        8.0, population=640, expected_num_clients=100, num_rounds=100, clip=1.0
     )
-    assert 0.199 < plan.epsilon <= 0.2
+    assert 7.99 < plan.epsilon <= 8.0
 
 
 def test_a_plan_samples_by_poisson_and_no_further_than_accounted():

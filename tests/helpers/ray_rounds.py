@@ -21,16 +21,17 @@ def ray_processes() -> list[psutil.Process]:
     return [*ray, *(grandchild for child in ray for grandchild in child.children(recursive=True))]
 
 
-def running_workers() -> list[psutil.Process]:
-    """In the middle of a round. Ray gives its processes such titles."""
-    return [one for one in ray_processes() if "ray::ClusterWorker.run" in " ".join(one.cmdline())]
+def cluster_workers(method: str = "") -> list[psutil.Process]:
+    """Those that run a method (".run": in the middle of a round). Ray gives its processes such titles."""
+    title = f"ray::ClusterWorker{method}"
+    return [one for one in ray_processes() if title in " ".join(one.cmdline())]
 
 
 def kill_in_the_middle(kill_fn, killed: list) -> threading.Thread:
     def wait_and_kill():
-        if processes.wait_until(running_workers, 30):
+        if processes.wait_until(lambda: cluster_workers(".run"), 30):
             time.sleep(0.3)
-            killed.append(kill_fn(running_workers()[0].pid))
+            killed.append(kill_fn(cluster_workers(".run")[0].pid))
 
     thread = threading.Thread(target=wait_and_kill)
     thread.start()

@@ -106,12 +106,9 @@ def test_training_metrics_are_of_all_examples_while_the_clients_train():
 
 
 @pytest.mark.parametrize("name", ["client_learning_rate", "server_learning_rate"])
-@pytest.mark.parametrize("value", [-0.1, float("nan")])
-def test_a_bad_rate_is_named(name, value):
-    with pytest.raises(
-        ValueError, match=f"{name} must be a finite number of at least 0. Found {value}"
-    ):
-        build_fed_avg(models.build_model_fn(tiny.create_model), **{name: value})
+def test_a_bad_rate_is_named(name):
+    with pytest.raises(ValueError, match=f"{name} must be a finite number of at least 0. Found -1"):
+        build_fed_avg(models.build_model_fn(tiny.create_model), **{name: -1.0})
 
 
 def test_evaluation_measures_and_changes_nothing():

@@ -122,18 +122,18 @@ def test_dropout_is_off_when_the_model_answers():
     assert not tiny.same_bits(model(IMAGES, training=True), model(IMAGES, training=False))
 
 
-@every_architecture
 @pytest.mark.parametrize("build_fn", BUILD_FNS)
 @pytest.mark.parametrize("build", [build_fed_avg, build_evaluation])
-def test_a_keras_model_from_before_still_works_after_tff_s_builders(create_fn, build_fn, build):
-    called, waiting = create_fn(), create_fn()
-    expected = called(IMAGES)
-    build(build_fn(create_fn))
-    for model in (called, waiting):  # no new model in between: making one would mend these
-        np.testing.assert_array_equal(model(IMAGES), expected)
-        assert tiny.same_bits(model.get_weights(), called.get_weights())
-    called.compile("sgd", models.create_loss())
-    called.fit(IMAGES, np.zeros(len(IMAGES)), verbose=0)
+def test_keras_models_from_before_still_work_after_tff_s_builders(build_fn, build):
+    pairs = [(create_fn(), create_fn()) for create_fn in CREATE_FNS]
+    expected = [called(IMAGES) for called, _ in pairs]
+    build(build_fn(models.create_deeper_cnn))
+    for (called, waiting), logits in zip(pairs, expected, strict=True):
+        for model in (called, waiting):  # no new model in between: making one would mend these
+            np.testing.assert_array_equal(model(IMAGES), logits)
+            assert tiny.same_bits(model.get_weights(), called.get_weights())
+        called.compile("sgd", models.create_loss())
+        called.fit(IMAGES, np.zeros(len(IMAGES)), verbose=0)
 
 
 class Scale(tf.keras.layers.Layer):
@@ -176,41 +176,46 @@ def build_by_tff(create_fn):
     )
 
 
-own_models = pytest.mark.parametrize(
-    "create_fn", [create_with_own_layer, create_functional, OwnModel, models.create_cnn]
-)
+OWN_MODELS = [create_with_own_layer, create_functional, OwnModel, models.create_cnn]
 restore = pytest.mark.parametrize(
     "restore_fn", [lambda process: models.restore_eager_keras(), runtime.compile]
 )
 
 
-@own_models
 @restore
-def test_an_eager_model_works_again_after_tff_s_own_builder(create_fn, restore_fn):
-    called, waiting = create_fn(), create_fn()
-    expected = called(IMAGES)
-    called.compile("sgd", models.create_loss(), metrics=["accuracy"])
-    called.evaluate(IMAGES, np.zeros(len(IMAGES)), verbose=0)
+def test_eager_models_work_again_after_tff_s_own_builder(restore_fn):
+    pairs = [(create_fn(), create_fn()) for create_fn in OWN_MODELS]
+    expected = [called(IMAGES) for called, _ in pairs]
+    for called, _ in pairs:
+        called.compile("sgd", models.create_loss(), metrics=["accuracy"])
+        called.evaluate(IMAGES, np.zeros(len(IMAGES)), verbose=0)
     process = build_by_tff(create_with_own_layer)
-    with pytest.raises(ValueError, match="invalid state"):  # else this test shows nothing
-        called(IMAGES)
+    for called, _ in pairs:
+        with pytest.raises(ValueError, match="invalid state"):  # else this test shows nothing
+            called(IMAGES)
     restore_fn(process)
-    np.testing.assert_array_equal(called(IMAGES), expected)
-    assert waiting(IMAGES).shape == expected.shape
-    called.fit(IMAGES, np.zeros(len(IMAGES)), verbose=0)
-    assert create_fn()(IMAGES).shape == expected.shape
+    for (called, waiting), logits in zip(pairs, expected, strict=True):
+        np.testing.assert_array_equal(called(IMAGES), logits)
+        assert waiting(IMAGES).shape == logits.shape
+        called.fit(IMAGES, np.zeros(len(IMAGES)), verbose=0)
+    for create_fn in OWN_MODELS:
+        assert create_fn()(IMAGES).shape == (6, 10)
 
 
-@own_models
-def test_an_eager_model_works_between_build_and_rounds(create_fn):
-    model = create_fn()
-    expected = model(IMAGES)
+def test_eager_models_work_between_build_and_rounds():
+    keras_models = [create_fn() for create_fn in OWN_MODELS]
+    expected = [model(IMAGES) for model in keras_models]
+
+    def check_answers():
+        for model, logits in zip(keras_models, expected, strict=True):
+            np.testing.assert_array_equal(model(IMAGES), logits)
+
     process = build_fed_avg(models.build_model_fn(create_with_own_layer))
-    np.testing.assert_array_equal(model(IMAGES), expected)
+    check_answers()
     with runtime.compile(process) as runner:
-        np.testing.assert_array_equal(model(IMAGES), expected)
+        check_answers()
         state = runner.next(runner.initialize(), [BATCHES]).state
-        np.testing.assert_array_equal(model(IMAGES), expected)
+        check_answers()
         build_by_tff(models.create_cnn)  # the compiled process does not care
         runner.next(state, [BATCHES])
 

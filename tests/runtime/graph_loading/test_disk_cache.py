@@ -1,7 +1,11 @@
 """What is kept on disk saves time and changes nothing, whatever happens to the files."""
 
+import dataclasses
+import importlib.util
+import io
 import json
 import os
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -121,44 +125,64 @@ def test_a_folder_that_can_only_be_read_will_do(monkeypatch):
     assert remember(never, "kind") == b"found"
 
 
-@pytest.fixture
-def surroundings():
-    """Looked at anew before and after."""
-    disk_cache._surroundings.cache_clear()
-    yield disk_cache._surroundings
-    disk_cache._surroundings.cache_clear()
+# Surroundings
 
 
-@pytest.mark.parametrize("name", ["tensorflow", "build", "setting", "processor", "package code"])
-def test_other_surroundings_are_another_thing(name, monkeypatch, surroundings):
-    remember(lambda: b"here", "kind")
+def load_anew():
+    """The module as another session has it, which looks at its surroundings itself."""
+    spec = importlib.util.spec_from_file_location(disk_cache.__name__, disk_cache.__file__)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def change_flags(patch):
+    open_fn = open
+
+    def open_other(file, *args, **options):
+        if file == "/proc/cpuinfo":
+            return io.StringIO("flags: none\n")
+        return open_fn(file, *args, **options)
+
+    patch.setattr("builtins.open", open_other)
+
+
+def change_code(patch):
+    read_fn = Path.read_bytes
+    patch.setattr(Path, "read_bytes", lambda path: read_fn(path) + b"#" * (path.suffix == ".py"))
+
+
+SURROUNDINGS = {
+    "tensorflow": lambda patch: patch.setattr(tf, "__version__", "2.16.0"),
+    "build": lambda patch: patch.setattr(tf.version, "GIT_VERSION", "another"),
+    "setting": lambda patch: patch.setenv("TF_ENABLE_ONEDNN_OPTS", "0"),
+    "machine": lambda patch: patch.setattr(platform, "machine", lambda: "another"),
+    "processor": change_flags,
+    "package code": change_code,
+}
+
+
+@pytest.mark.parametrize("name", SURROUNDINGS)
+def test_other_surroundings_are_another_thing(name, monkeypatch):
+    load_anew().remember(lambda: b"here", "kind")
     with monkeypatch.context() as patch:
-        if name == "tensorflow":
-            patch.setattr(tf, "__version__", "2.16.0")
-        elif name == "build":
-            patch.setattr(tf.version, "GIT_VERSION", "another")
-        elif name == "setting":
-            patch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-        elif name == "processor":
-            patch.setattr(disk_cache, "_processor", lambda: b"another")
-        else:
-            patch.setattr(disk_cache, "_PACKAGE_CODE", [*disk_cache._PACKAGE_CODE[:-1], b"another"])
-        surroundings.cache_clear()
-        assert remember(lambda: b"there", "kind") == b"there"
-    surroundings.cache_clear()
-    assert remember(never, "kind") == b"here"
+        SURROUNDINGS[name](patch)
+        assert load_anew().remember(lambda: b"there", "kind") == b"there"
+    assert load_anew().remember(never, "kind") == b"here"
 
 
-def test_the_package_code_is_all_that_the_runtime_has():
+def test_the_package_code_is_all_that_the_runtime_has(monkeypatch):
+    seen, read_fn = [], Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: seen.append(path) or read_fn(path))
+    load_anew()
     files = list(Path(disk_cache.__file__).parents[1].rglob("*.py"))
     assert {"graphs.py", "map_reduce_form.py", "rewrites.py", "functions.py"} <= {
         path.name for path in files
     }
-    assert len(disk_cache._PACKAGE_CODE) == len(files)
+    assert sorted(seen) == sorted(files)
 
 
-def test_the_processor_is_known_and_the_same_each_time():
-    assert disk_cache._processor() == disk_cache._processor() != b""
+# Size
 
 
 def test_what_was_not_used_for_longest_goes_first(folder, monkeypatch):
@@ -187,13 +211,18 @@ def test_what_cannot_be_removed_does_not_keep_the_rest(folder, monkeypatch):
     assert [path.name for path in folder.iterdir()] == ["a folder"]
 
 
-def test_what_is_very_large_is_not_kept(folder, monkeypatch):
-    monkeypatch.setattr(disk_cache, "_MAX_FILE_BYTES", 10)
-    assert remember(lambda: bytes(11), "kind") == bytes(11)
+def test_what_is_very_large_is_not_kept(folder):
+    large = bytes(disk_cache.MAX_BYTES // 4)
+    assert remember(lambda: large, "kind") == large
     assert not folder.exists()
 
 
 # What is kept of a process
+
+
+def cut_nothing(monkeypatch):
+    for name in ("get_map_reduce_form_for_computation", "get_state_initialization_computation"):
+        monkeypatch.setattr(tff.backends.mapreduce, name, lambda *args, **options: never())
 
 
 def first_round(runner):
@@ -203,13 +232,10 @@ def first_round(runner):
 def test_a_process_from_disk_runs_the_same_bits(process, monkeypatch):
     made = runtime.cut(process)
     expected = first_round(runtime.compile(process))
-    for name in ("_cut", "_cut_initialize"):
-        monkeypatch.setattr(map_reduce_form, name, lambda computation: never())
+    cut_nothing(monkeypatch)
     found = runtime.cut(process)
-    for name in map_reduce_form._PIECES:
-        one, other = getattr(made, name), getattr(found, name)
-        assert (one.graph, repr(one.type_signature)) == (other.graph, repr(other.type_signature))
-    assert (found.max_values, found.moduli) == (made.max_values, made.moduli)
+    for field in dataclasses.fields(runtime.Form):
+        assert describe(getattr(found, field.name)) == describe(getattr(made, field.name))
     output = first_round(runtime.compile(process))
     assert tiny.same_bits(output, expected)
     assert (
@@ -217,9 +243,14 @@ def test_a_process_from_disk_runs_the_same_bits(process, monkeypatch):
     )
 
 
+def describe(value):
+    is_piece = isinstance(value, map_reduce_form.Piece)
+    return (value.graph, repr(value.type_signature)) if is_piece else value
+
+
 def test_another_tff_cuts_anew(process, monkeypatch):
     runtime.cut(process)
-    monkeypatch.setattr(map_reduce_form, "_cut", lambda computation: never())
+    cut_nothing(monkeypatch)
     runtime.cut(process)
     monkeypatch.setattr(tff, "__version__", "0.99")
     with pytest.raises(runtime.NoFormError, match="on disk"):

@@ -64,36 +64,48 @@ def test_a_client_s_update_is_the_same(create_fn, monkeypatch):
     assert tiny.same_bits(form.work.as_function()(batches, broadcast), with_onednn)
 
 
-@needs_onednn
-def test_an_error_that_may_pass_is_not_kept(monkeypatch, tmp_path):
+@pytest.fixture
+def untried(monkeypatch, tmp_path):
+    """The kernels have been tried neither in this process nor in one that has left a file."""
     monkeypatch.setenv(disk_cache.FOLDER_VARIABLE, str(tmp_path))
+    rewrites.has_onednn_pooling.cache_clear()
+    yield
+    rewrites.has_onednn_pooling.cache_clear()
+
+
+@needs_onednn
+def test_an_error_that_may_pass_is_not_kept(untried, monkeypatch):
     with monkeypatch.context() as patch:
 
-        def fail(images, *, rewritten):
+        def fail(*args):
             raise tf.errors.ResourceExhaustedError(None, None, "no memory")
 
-        patch.setattr(rewrites, "_pooling_gradient", fail)
-        assert not rewrites.has_onednn_pooling.__wrapped__()
-    assert rewrites.has_onednn_pooling.__wrapped__()
+        patch.setattr(tf.compat.v1, "wrap_function", fail)
+        assert not rewrites.has_onednn_pooling()
+    rewrites.has_onednn_pooling.cache_clear()
+    assert rewrites.has_onednn_pooling()
 
 
-def test_whoever_switches_onednn_off_gets_the_standard_kernels(monkeypatch):
+def test_whoever_switches_onednn_off_gets_the_standard_kernels(untried, monkeypatch):
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    monkeypatch.setattr(rewrites, "has_onednn_pooling", rewrites._try_onednn_pooling)
     graph_def = pooling_graph(np.ones((1, 4, 4, 1), np.float32), 2, 2, "VALID")
     rewrites.use_onednn_pooling(graph_def)
     assert {"MaxPool", "MaxPoolGrad"} <= ops(graph_def)
 
 
 @pytest.mark.parametrize("result", [tf.errors.UnimplementedError(None, None, "no kernel"), 7.0])
-def test_kernels_that_are_missing_or_differ_are_not_used(monkeypatch, result):
-    def pretend(images, *, rewritten):
-        if rewritten and isinstance(result, Exception):
-            raise result
-        return np.float32(result if rewritten else 1.0)
+def test_kernels_that_are_missing_or_differ_are_not_used(untried, monkeypatch, result):
+    results = [1.0, result]  # of the standard kernels, and of the others
 
-    monkeypatch.setattr(rewrites, "_pooling_gradient", pretend)
-    assert not rewrites._try_onednn_pooling()
+    def pretend(*args):
+        value = results.pop(0)
+        if isinstance(value, Exception):
+            raise value
+        return lambda: [tf.constant(value)]
+
+    monkeypatch.setattr(tf.compat.v1, "wrap_function", pretend)
+    assert not rewrites.has_onednn_pooling()
+    assert results == []
 
 
 def test_half_precision_is_left_alone():

@@ -8,7 +8,13 @@ import tensorflow_federated as tff
 from google.protobuf.message import DecodeError
 from helpers import tiny
 from helpers.integers import check_equal, plain_sums
-from helpers.tff_processes import build_two_phases, fed_avg, unweighted
+from helpers.tff_processes import (
+    build_distributed_dp_aggregator,
+    build_two_phases,
+    distributed_dp,
+    fed_avg,
+    unweighted,
+)
 
 import fedlab
 from fedlab import runtime
@@ -57,15 +63,6 @@ class Spy:
 @functools.cache
 def secure_fed_avg():
     return fed_avg(aggregator=lambda: learning.secure_aggregator(zeroing=False, clipping=False))
-
-
-@functools.cache
-def distributed_dp():
-    with runtime.oversize_messages():
-        aggregator = learning.ddp_secure_aggregator(
-            noise_multiplier=1e-3, expected_clients_per_round=100
-        )
-        return unweighted(lambda: aggregator)
 
 
 def spoil(cohort, *names):
@@ -196,6 +193,12 @@ def test_the_sum_under_distributed_dp_is_the_plain_sum():
     assert (vector.shape, vector.dtype, vector.max_value) == ((8192,), np.int32, 2**20 - 1)
 
 
+def test_distributed_dp_runs_without_a_secure_sum_too():
+    runner = runtime.compile(distributed_dp())
+    found = runner.next(runner.initialize(), tiny.create_cohort())
+    assert all(np.all(np.isfinite(one)) for one in runner.get_model_weights(found.state).trainable)
+
+
 def test_too_few_survivors_end_the_round_and_leave_the_state():
     state, cohort, _ = plain_round()
     runner = runtime.compile(
@@ -234,8 +237,5 @@ def test_a_process_without_a_form_has_no_secure_sum():
 
 def test_large_messages_are_allowed_inside_alone():
     distributed_dp()  # allowed, and over
-    aggregator = learning.ddp_secure_aggregator(
-        noise_multiplier=1e-3, expected_clients_per_round=100
-    )
     with pytest.raises(DecodeError):
-        unweighted(lambda: aggregator)
+        unweighted(lambda: build_distributed_dp_aggregator())  # not the one that was built

@@ -28,14 +28,14 @@ TWO_NODES = """
     with runtime.compile(process, "ray", address=nodes.address, num_partitions=4) as runner:
         state = runner.initialize()
         expected = runner.next(state, cohort)
-        num_workers = len(set(map(id, runner._clients._workers)))
+        num_workers = len(ray_rounds.cluster_workers())
         thread = ray_rounds.kill_in_the_middle(
             lambda pid: nodes.remove_node(ends[0], allow_graceful=False), killed
         )
         found = runner.next(state, cohort)
         num_killed = len(killed)
         thread.join()
-        left = len(set(map(id, runner._clients._workers)))
+        left = len(ray_rounds.cluster_workers())
         again = runner.next(state, tiny.COHORT_FN(2))
         local = runtime.compile(process).next(state, tiny.COHORT_FN(2))
         tff_processes.assert_close(again, local)

@@ -1,4 +1,4 @@
-"""A local round is this process and nothing else, and the notebook's stop button ends it."""
+"""Local rounds are this process and nothing else, leave nothing behind, and the stop button ends them."""
 
 import jupyter_client
 import psutil
@@ -27,56 +27,93 @@ def test_what_looks_around_sees_children_and_open_doors():
     assert len(found["listening"]) == 2
 
 
-def test_there_is_no_other_process_nobody_can_call_and_a_runner_left_behind_lets_it_end():
-    found = run_script("""
-    from helpers import tiny
-    from fedlab import runtime
-    runtime.install()
-    process = tiny.build_process()
-    runner = runtime.compile(process)
-    state, seen = runner.initialize(), [look()]
-    for round_num in range(3):
-        state = runner.next(state, tiny.create_cohort(round_num=round_num)).state
-        seen.append(look())
-    process.next(process.initialize(), list(tiny.create_cohort().values()))
-    runner.get_model_weights(state)
-    seen.append(look())
-    print(json.dumps(seen))
-    """)
-    assert len(found) == 5
-    assert all(look["children"] == look["listening"] == [] for look in found)
+NUM_ROUNDS = 500
 
-
-def test_threads_live_as_long_as_a_round():
-    counts = run_script("""
+# One process for the three questions below: TFF takes seconds to import.
+ROUNDS = f"""
     import threading
     from helpers import tiny
     from fedlab import evaluation, runtime
+    from fedlab.data import sampling
+    from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
     from fedlab.models import build_functional_model
+
+    def look_after_each_round():
+        state, looks = left_behind.initialize(), [look()]
+        for round_num in range(3):
+            state = left_behind.next(state, tiny.create_cohort(round_num=round_num)).state
+            looks.append(look())
+        process.next(process.initialize(), list(tiny.create_cohort().values()))
+        left_behind.get_model_weights(state)
+        return [*looks, look()]
 
     class Cohort(dict):
         def __getitem__(self, client_id):  # called while other clients train
             counts.append(threading.active_count())
             return super().__getitem__(client_id)
 
-    counts, model = [], build_functional_model(tiny.create_model)
-    runner = runtime.compile(tiny.build_process(), num_workers=5)
-    state = runner.initialize()
-    weights = runner.get_model_weights(state)
-    for thread in threading.enumerate():
-        if thread.name == "fedlab-get-ready":
-            thread.join()
-    before = threading.active_count()
-    runner.next(state, Cohort(tiny.create_cohort(1, 2, 3, 4, 5, 6)))
-    evaluate_fns = [evaluation.build_evaluate_fn(model, tiny.DATA) for _ in range(4)]
-    for evaluate_fn in evaluate_fns:
-        evaluate_fn(1, weights)
-    for thread in threading.enumerate():
-        if thread.name.startswith("fedlab"):
-            thread.join(10)
-    print(json.dumps([max(counts) - before, threading.active_count() - before]))
-    """)
+    def count_threads():
+        runner = runtime.compile(process, num_workers=5)
+        state = runner.initialize()
+        weights = runner.get_model_weights(state)
+        for thread in threading.enumerate():
+            if thread.name == "fedlab-get-ready":
+                thread.join()
+        before = threading.active_count()
+        runner.next(state, Cohort(tiny.create_cohort(1, 2, 3, 4, 5, 6)))
+        model = build_functional_model(tiny.create_model)
+        evaluate_fns = [evaluation.build_evaluate_fn(model, tiny.DATA) for _ in range(4)]
+        for evaluate_fn in evaluate_fns:
+            evaluate_fn(1, weights)
+        for thread in threading.enumerate():
+            if thread.name.startswith("fedlab"):
+                thread.join(10)
+        return [max(counts) - before, threading.active_count() - before]
+
+    def look_early_and_late():
+        data = tiny.create_data(*range(1, 31))
+        cohort_fn = build_cohort_fn(
+            data,
+            sampling.uniform(data.client_ids, 5, seed=1),
+            Preprocessing(batch_size=5, shuffle=True, num_epochs=2),
+        )
+        runner = runtime.compile(process, num_workers=2)
+        state, looks = runner.initialize(), []
+        for round_num in range(1, {NUM_ROUNDS} + 1):
+            state = runner.next(state, cohort_fn(round_num)).state
+            if round_num in (50, {NUM_ROUNDS}):
+                looks.append(look())
+        return looks
+
+    runtime.install()
+    process, counts = tiny.build_process(), []
+    left_behind = runtime.compile(process)
+    print(json.dumps([look_after_each_round(), count_threads(), look_early_and_late()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def rounds():
+    """A process's looks around after each of a few rounds, its threads, and its looks in a long run."""
+    return run_script(ROUNDS, seconds=300)
+
+
+def test_there_is_no_other_process_nobody_can_call_and_a_runner_left_behind_lets_it_end(rounds):
+    looks, _, _ = rounds
+    assert len(looks) == 5
+    assert all(look["children"] == look["listening"] == [] for look in looks)
+
+
+def test_threads_live_as_long_as_a_round(rounds):
+    _, counts, _ = rounds
     assert counts == [5, 0]
+
+
+def test_five_hundred_rounds_leave_nothing_behind(rounds):
+    _, _, (early, late) = rounds
+    assert late["memory"] < 1.05 * early["memory"]
+    assert late["threads"] <= early["threads"]
+    assert late["children"] == late["listening"] == []
 
 
 # The stop button
