@@ -60,6 +60,11 @@ class Runner(contextlib.AbstractContextManager):
             `LearningProcessOutput` with `state` and `metrics`.
         """
 
+    @property
+    def has_model(self) -> bool:
+        """Whether the state holds a model's weights: of a `LearningProcess`."""
+        return isinstance(self.process, tff.learning.templates.LearningProcess)
+
     @abc.abstractmethod
     def call(self, computation: tff.Computation, *args: Any) -> Any:
         """Executes one of the process's computations without clients.
@@ -107,7 +112,7 @@ class Runner(contextlib.AbstractContextManager):
         return self.call(self._computation("set_model_weights"), state, weights)
 
     def _computation(self, name: str) -> tff.Computation:
-        if not isinstance(self.process, tff.learning.templates.LearningProcess):
+        if not self.has_model:
             raise TypeError(
                 f"{name} is for a LearningProcess. This process is a {type(self.process).__name__}: "
                 "read the state itself, as its builder describes it."

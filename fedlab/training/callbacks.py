@@ -165,8 +165,9 @@ class Checkpoint(Callback):
                 f"num_rounds must be at least {round_num}, the rounds already in "
                 f"{str(self._folder)!r}. Found {run.num_rounds}."
             )
-        saved, fresh = (run.runner.get_hparams(each) for each in (state, run.state))
-        _check_same_hparams(saved, fresh, self._folder)
+        if run.runner.has_model:
+            saved, fresh = (run.runner.get_hparams(each) for each in (state, run.state))
+            _check_same_hparams(saved, fresh, self._folder)
         run.resume(round_num, state, records)
 
     def on_round_end(self, run: Run) -> None:
@@ -270,7 +271,7 @@ class TensorBoardLog(Callback):
 
 
 class ProgressBar(Callback):
-    """Shows how many rounds are done, with the loss and the accuracy of the last one."""
+    """Shows how many rounds are done, with the last one's loss and accuracy, if it has them."""
 
     def on_start(self, run: Run) -> None:
         """Shows the bar."""
@@ -278,8 +279,9 @@ class ProgressBar(Callback):
 
     def on_round_end(self, run: Run) -> None:
         """Moves the bar on."""
-        loss, accuracy = run.record["loss"], run.record["accuracy"]
-        self._bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{accuracy:.1%}", refresh=False)
+        formats = {"loss": ".3f", "accuracy": ".1%"}
+        shown = {n: f"{run.record[n]:{f}}" for n, f in formats.items() if n in run.record}
+        self._bar.set_postfix(shown, refresh=False)
         self._bar.update()
 
     def on_end(self, run: Run) -> None:

@@ -22,9 +22,12 @@ from fedlab.training.callbacks import (
 )
 from fedlab.training.run import DivergedError, Record, Run, TrainingInterrupted, TrainingRun
 
+_FIRST_METRICS = ("num_examples", "loss", "accuracy")
+_NUM_BATCHES = "num_batches"  # TFF counts them for each Keras model; the examples say as much
+
 
 def run_rounds(
-    process: tff.learning.templates.LearningProcess | runtime.Runner,
+    process: tff.templates.IterativeProcess | runtime.Runner,
     cohort_fn: CohortFn,
     num_rounds: int,
     *,
@@ -35,9 +38,9 @@ def run_rounds(
     """Trains for a number of rounds.
 
     Args:
-        process: A TFF `LearningProcess` that reports `loss`, `accuracy` and `num_examples` under
-            `metrics["client_work"]["train"]`, as TFF's builders do for `fedlab.models`; or what
-            executes one, from `fedlab.compile`. Default: the local runtime.
+        process: A TFF `LearningProcess`, or another `IterativeProcess`, which is executed on the local
+            runtime; or what executes one, from `fedlab.compile`. The records have the metrics that
+            the process reports (see `TrainingRun`).
         cohort_fn: Round number (from 1) to `{client_id: batches}`, from
             `preprocessing.build_cohort_fn`. Being a function of the number, it makes a resumed run
             the run that was never interrupted.
@@ -53,8 +56,9 @@ def run_rounds(
         The `TrainingRun`.
 
     Raises:
-        TypeError: `num_rounds` is not a whole number.
-        ValueError: `num_rounds` is less than 1, the process lacks a metric, or a callback refuses its
+        TypeError: `num_rounds` is not a whole number; or `initial_weights` or an evaluation is given
+            for a process whose state holds no model.
+        ValueError: `num_rounds` is less than 1, no client has an example, or a callback refuses its
             file or checkpoint.
         DivergedError: An update, the loss or the model is not finite.
         ClientError: A client failed.
@@ -79,7 +83,7 @@ def run_rounds(
 
 
 def _as_runner(
-    process: tff.learning.templates.LearningProcess | runtime.Runner,
+    process: tff.templates.IterativeProcess | runtime.Runner,
 ) -> contextlib.AbstractContextManager[runtime.Runner]:
     if isinstance(process, runtime.Runner):
         return contextlib.nullcontext(process)  # whoever made it closes it
@@ -129,38 +133,49 @@ def _execute_round(
         error.add_note(f"It was round {round_num}.")
         raise
     seconds = time.perf_counter() - start
-    metrics = _get_train_metrics(output.metrics)
-    weights = runner.get_model_weights(output.state)
+    new_state, metrics = _split_output(output)
+    weights = runner.get_model_weights(new_state) if runner.has_model else None
     if cohort:
         _check_finite(metrics, weights, round_num, runner.tells_non_finite)
     else:  # TFF has 0 / 0 = 0
-        metrics = {**metrics, "loss": math.nan, "accuracy": math.nan}
-    num_bytes, num_dropped = weights_bytes(weights), len(runner.dropped)
+        metrics = {
+            name: math.nan if isinstance(value, float) else value for name, value in metrics.items()
+        }
     record = {
         "round_num": round_num,
         "num_clients": len(cohort),
-        "num_dropped": num_dropped,
-        "num_examples": int(metrics["num_examples"]),
-        "loss": float(metrics["loss"]),
-        "accuracy": float(metrics["accuracy"]),
-        "seconds": seconds,
-        "bytes_down": num_bytes * len(cohort),
-        "bytes_up": num_bytes * (len(cohort) - num_dropped),
+        "num_dropped": len(runner.dropped),
     }
-    return output.state, record
+    record |= metrics | {"seconds": seconds}
+    if weights is not None:
+        num_bytes = weights_bytes(weights)
+        record["bytes_down"] = num_bytes * len(cohort)
+        record["bytes_up"] = num_bytes * (len(cohort) - len(runner.dropped))
+    return new_state, record
 
 
-def _get_train_metrics(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
-    client_work = metrics.get("client_work") if isinstance(metrics, Mapping) else None
-    train = (client_work or {}).get("train") or {}
-    missing = {"loss", "accuracy", "num_examples"} - set(train)
-    if missing:
-        raise ValueError(
-            f"The process must report {', '.join(sorted(missing))} under "
-            'metrics["client_work"]["train"]: build it from a model of fedlab.models, or add the '
-            f"metric to your model. Found {', '.join(train) or 'no training metrics'}."
-        )
-    return train
+def _split_output(output: Any) -> tuple[Any, Record]:
+    """Returns the new state and the metrics of a round, as flat scalars."""
+    if isinstance(output, tff.learning.templates.LearningProcessOutput):
+        state, metrics = output.state, output.metrics
+        client_work = metrics.get("client_work") if isinstance(metrics, Mapping) else None
+        metrics = client_work.get("train") or metrics if client_work else metrics
+    elif isinstance(output, tuple) and len(output) == 2:
+        state, metrics = output
+    else:
+        state, metrics = output, {}
+    scalars = dict(_flatten_scalars(metrics))
+    first = {name: scalars[name] for name in _FIRST_METRICS if name in scalars}
+    return state, first | {name: scalars[name] for name in scalars if name != _NUM_BATCHES}
+
+
+def _flatten_scalars(metrics: Any, prefix: str = "") -> Iterator[tuple[str, int | float]]:
+    """Yields the metrics that are one number each."""
+    if isinstance(metrics, Mapping):
+        for name, value in metrics.items():
+            yield from _flatten_scalars(value, f"{prefix}.{name}" if prefix else str(name))
+    elif np.ndim(metrics) == 0 and np.issubdtype(np.asarray(metrics).dtype, np.number):
+        yield prefix or "metric", np.asarray(metrics).item()
 
 
 def weights_bytes(weights: tff.learning.models.ModelWeights) -> int:
@@ -173,18 +188,20 @@ def weights_bytes(weights: tff.learning.models.ModelWeights) -> int:
 
 
 def _check_finite(
-    metrics: Mapping[str, Any],
-    weights: tff.learning.models.ModelWeights,
+    metrics: Record,
+    weights: tff.learning.models.ModelWeights | None,
     round_num: int,
     tells_non_finite: bool,
 ) -> None:
-    if metrics["num_examples"] == 0 and tells_non_finite:
+    is_empty = metrics.get("num_examples") == 0
+    leaves = [] if weights is None else tf.nest.flatten(weights.trainable)
+    if is_empty and tells_non_finite:
         raise ValueError(f"Round {round_num} trained on nothing: no client has an example.")
-    if metrics["num_examples"] == 0:
+    if is_empty:
         reason = "no client counts: none has a finite update (or none has an example)"
-    elif not np.isfinite(metrics["loss"]):
+    elif not tells_non_finite and not math.isfinite(metrics.get("loss", 0.0)):
         reason = f"the training loss is {metrics['loss']}"
-    elif not all(np.isfinite(leaf).all() for leaf in tf.nest.flatten(weights)):
+    elif not all(np.isfinite(leaf).all() for leaf in leaves):
         reason = "the new weights are not finite"
     else:
         return

@@ -18,16 +18,19 @@ class TrainingRun:
 
     Attributes:
         state: The process's state after the last round.
-        weights: The model's weights in it.
+        weights: The model's weights in it; `None` where the state holds no model.
         records: One flat record per round: round_num, num_clients, num_dropped (of them left out,
-            see `runtime.compile`), num_examples, loss and accuracy (measured by the clients WHILE
-            they train; NaN in a round without clients), seconds, bytes_down, bytes_up (the uncompressed
-            weights to the cohort, and from those not left out, whatever the process compresses or
-            adds), and what callbacks added, such as an evaluation.
+            see `runtime.compile`), the metrics that the process reports, seconds, and what callbacks
+            added, such as an evaluation. The metrics are the numbers under
+            `metrics["client_work"]["train"]`, such as num_examples, loss and accuracy of
+            `fedlab.models`, measured by the clients WHILE they train (NaN in a round without
+            clients); else all numbers that the process reports, "." between the names. With a model
+            also bytes_down and bytes_up: the uncompressed weights to the cohort, and from those not
+            left out, whatever the process compresses or adds.
     """
 
     state: Any
-    weights: tff.learning.models.ModelWeights
+    weights: tff.learning.models.ModelWeights | None
     records: list[Record]
 
     def to_frame(self) -> pd.DataFrame:
@@ -110,4 +113,5 @@ class Run:
 
     def finish(self) -> TrainingRun:
         """Returns what the run leaves."""
-        return TrainingRun(self.state, self.weights, self.records)
+        weights = self.weights if self.runner.has_model else None
+        return TrainingRun(self.state, weights, self.records)

@@ -1,12 +1,15 @@
 """A run leaves its records, in memory and in files, and says where it cannot go on."""
 
 import asyncio
+import collections
 import re
 import subprocess
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
+import tensorflow_federated as tff
 from helpers import tiny
 
 from fedlab import models, runtime
@@ -14,7 +17,12 @@ from fedlab.data import sampling
 from fedlab.data.preprocessing import build_cohort_fn
 from fedlab.learning import build_evaluation
 from fedlab.training import (
+    Checkpoint,
+    CsvLog,
     DivergedError,
+    ProgressBar,
+    TensorBoardLog,
+    run_rounds,
     weights_bytes,
 )
 
@@ -94,13 +102,74 @@ def test_works_inside_a_running_event_loop(train, tmp_path, unbroken):
     tiny.assert_same_run(asyncio.run(cell()), unbroken)
 
 
-# Where it cannot go on
+# Any process
 
 
-def test_a_process_without_our_metrics_is_told_what_is_missing(train):
+def test_a_regression_has_the_columns_that_it_reports(tmp_path):
+    spec = (tf.TensorSpec([None, 3], tf.float32), tf.TensorSpec([None, 1], tf.float32))
+
+    def model_fn():
+        model = tf.keras.Sequential([tf.keras.Input((3,)), tf.keras.layers.Dense(1)])
+        metrics = [tf.keras.metrics.MeanAbsoluteError()]
+        loss = tf.keras.losses.MeanSquaredError()
+        return tff.learning.models.from_keras_model(model, loss, spec, metrics=metrics)
+
+    process = tff.learning.algorithms.build_weighted_fed_avg(
+        model_fn, client_optimizer_fn=tff.learning.optimizers.build_sgdm(0.1)
+    )
+    examples = tf.data.Dataset.from_tensors((tf.ones([4, 3]), tf.ones([4, 1])))
+    callbacks = [
+        Checkpoint(tmp_path / "run"),
+        CsvLog(tmp_path / "run.csv"),
+        TensorBoardLog(tmp_path / "board"),
+        ProgressBar(),
+    ]
+    run = run_rounds(process, lambda round_num: {"a": examples}, 2, callbacks=callbacks)
+    expected = "round_num num_clients num_dropped num_examples loss mean_absolute_error seconds"
+    assert list(run.records[0]) == [*expected.split(), "bytes_down", "bytes_up"]
+    assert list(pd.read_csv(tmp_path / "run.csv")) == list(run.records[0])
+    assert run.records[1]["mean_absolute_error"] < run.records[0]["mean_absolute_error"]
+
+
+def test_a_process_without_training_metrics_has_all_that_it_reports(train):
     model = models.build_functional_model(tiny.create_model)
-    with pytest.raises(ValueError, match="must report accuracy, loss, num_examples .* no training"):
-        train(1, process=build_evaluation(model))
+    run = train(1, process=build_evaluation(model))
+    assert "eval.current_round_metrics.loss" in " ".join(run.records[0])
+
+
+@tff.federated_computation
+def initialize():
+    return tff.federated_value(np.float32(1), tff.SERVER)
+
+
+@tff.federated_computation(
+    initialize.type_signature.result, tff.FederatedType(tff.SequenceType(np.float32), tff.CLIENTS)
+)
+def next_fn(state, data):
+    total = tff.tensorflow.computation(
+        lambda numbers: numbers.reduce(0.0, tf.add), tff.SequenceType(np.float32)
+    )
+    mean = tff.federated_mean(tff.federated_map(total, data))
+    return mean, tff.federated_zip(collections.OrderedDict(before=state, after=mean))
+
+
+def test_an_iterative_process_runs_resumes_and_has_no_model(tmp_path):
+    process = tff.templates.IterativeProcess(initialize, next_fn)
+
+    def cohort_fn(round_num):
+        return {"a": [1.0 * round_num], "b": [3.0]}
+
+    for num_rounds in (1, 3):
+        callbacks = [Checkpoint(tmp_path), ProgressBar()]
+        run = run_rounds(process, cohort_fn, num_rounds, callbacks=callbacks)
+    assert [record["after"] for record in run.records] == [2.0, 2.5, 3.0]
+    assert (run.state, run.weights) == (3.0, None)
+    assert "bytes_up" not in run.records[0]
+    with pytest.raises(TypeError, match="set_model_weights is for a LearningProcess"):
+        run_rounds(process, cohort_fn, 1, initial_weights=3.0)
+
+
+# Where it cannot go on
 
 
 def test_a_round_of_empty_clients_is_told(train):

@@ -13,6 +13,7 @@ from google.protobuf.internal import api_implementation
 from tensorflow_federated.proto.v0 import computation_pb2
 
 from fedlab.runtime.graph_loading import disk_cache
+from fedlab.runtime.local.compiler_log import without_optimizer_log
 from fedlab.runtime.local.graphs import Graph, GraphFunction
 from fedlab.runtime.local.values import flatten, pack
 from fedlab.runtime.local.weight_positions import find_trainable, find_update
@@ -230,7 +231,8 @@ def _remember_pieces(
 
 def _cut_to_bytes(computation: tff.Computation, names: Sequence[str], cut_fn: _CutFn) -> bytes:
     try:
-        pieces = cut_fn(computation)
+        with without_optimizer_log():
+            pieces = cut_fn(computation)
     except Exception as error:  # the compiler has many, some of no common kind
         raise NoFormError(f"{type(error).__name__}: {error}") from error
     elements = [
