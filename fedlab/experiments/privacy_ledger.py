@@ -22,6 +22,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 
@@ -253,6 +254,6 @@ def write_report(path: Path, table: pd.DataFrame) -> None:
     """
     table = table[table.seed == table.seed.min()].fillna({"shared": ""}).reset_index(drop=True)
     files.write_text(path, to_markdown(table), first_line=FIRST_LINE)
-    plots.use_style()
-    with files.written_beside(path.with_suffix(".png")) as part:
+    with files.written_beside(path.with_suffix(".png")) as part, matplotlib.rc_context():
+        plots.use_style()
         plots.ledger(table).savefig(part, format="png", dpi=100)
