@@ -133,7 +133,7 @@ def _execute_round(
         error.add_note(f"It was round {round_num}.")
         raise
     seconds = time.perf_counter() - start
-    new_state, metrics = _split_output(output)
+    new_state, metrics = _split_output(output, runner.process.next.type_signature.result)
     weights = runner.get_model_weights(new_state) if runner.has_model else None
     if cohort:
         _check_finite(metrics, weights, round_num, runner.tells_non_finite)
@@ -146,24 +146,26 @@ def _execute_round(
         "num_clients": len(cohort),
         "num_dropped": len(runner.dropped),
     }
-    record |= metrics | {"seconds": seconds}
+    after = {"seconds": seconds}
     if weights is not None:
         num_bytes = weights_bytes(weights)
-        record["bytes_down"] = num_bytes * len(cohort)
-        record["bytes_up"] = num_bytes * (len(cohort) - len(runner.dropped))
-    return new_state, record
+        after["bytes_down"] = num_bytes * len(cohort)
+        after["bytes_up"] = num_bytes * (len(cohort) - len(runner.dropped))
+    taken = record.keys() | after.keys()  # a process may use these names for metrics of its own
+    metrics = {f"metrics.{name}" if name in taken else name: metrics[name] for name in metrics}
+    return new_state, record | metrics | after
 
 
-def _split_output(output: Any) -> tuple[Any, Record]:
+def _split_output(output: Any, result_type: tff.Type) -> tuple[Any, Record]:
     """Returns the new state and the metrics of a round, as flat scalars."""
     if isinstance(output, tff.learning.templates.LearningProcessOutput):
         state, metrics = output.state, output.metrics
         client_work = metrics.get("client_work") if isinstance(metrics, Mapping) else None
         metrics = client_work.get("train") or metrics if client_work else metrics
-    elif isinstance(output, tuple) and len(output) == 2:
-        state, metrics = output
-    else:
+    elif isinstance(result_type, tff.FederatedType):  # the state alone, whatever is in it
         state, metrics = output, {}
+    else:
+        state, metrics, *_ = output
     scalars = dict(_flatten_scalars(metrics))
     first = {name: scalars[name] for name in _FIRST_METRICS if name in scalars}
     return state, first | {name: scalars[name] for name in scalars if name != _NUM_BATCHES}

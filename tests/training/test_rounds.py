@@ -169,6 +169,36 @@ def test_an_iterative_process_runs_resumes_and_has_no_model(tmp_path):
         run_rounds(process, cohort_fn, 1, initial_weights=3.0)
 
 
+def test_a_state_of_two_values_is_not_taken_for_state_and_metrics():
+    pair = tff.FederatedType(tff.StructType([np.float32, np.float32]), tff.SERVER)
+
+    @tff.federated_computation
+    def start():
+        return tff.federated_zip((initialize(), initialize()))
+
+    @tff.federated_computation(pair, next_fn.type_signature.parameter[1])
+    def swap_and_add(state, data):
+        mean, _ = next_fn(state[1], data)
+        return tff.federated_zip((state[1], mean))
+
+    process = tff.templates.IterativeProcess(start, swap_and_add)
+    run = run_rounds(process, lambda round_num: {"a": [2.0]}, 2, callbacks=[])
+    assert tuple(run.state) == (2.0, 2.0)
+
+
+def test_a_metric_named_like_a_column_has_a_column_of_its_own():
+    @tff.federated_computation(*next_fn.type_signature.parameter)
+    def report(state, data):
+        mean, _ = next_fn(state, data)
+        metrics = collections.OrderedDict(round_num=state, seconds=mean)
+        return mean, tff.federated_zip(metrics)
+
+    process = tff.templates.IterativeProcess(initialize, report)
+    (record,) = run_rounds(process, lambda round_num: {"a": [2.0]}, 1, callbacks=[]).records
+    assert record["round_num"] == 1
+    assert (record["metrics.round_num"], record["metrics.seconds"]) == (1.0, 2.0)
+
+
 # Where it cannot go on
 
 

@@ -47,9 +47,7 @@ class _Rewriting:
 
     def replace(self, node: NodeDef) -> None:
         reduce_name = node.attr["f"].func.name
-        self.rewrite_function(
-            reduce_name
-        )  # what it calls is traced, and must not change afterwards
+        self.rewrite_function(reduce_name)  # first: once traced, it must not change
         loop = self._trace_loop(node, self._functions[reduce_name])
         for function in (loop.function_def, *loop.graph.as_graph_def().library.function):
             if function.signature.name not in self._functions:

@@ -36,8 +36,8 @@ def flatten(value: Any, type_spec: tff.Type) -> list[Any]:
         raise TypeError(f"Expected a value of type {type_spec}. Found {len(struct)} fields.")
     leaves = []
     for index, (name, field) in enumerate(fields):
-        value = getattr(struct, name) if name and hasattr(struct, name) else struct[index]
-        leaves += flatten(value, field)
+        part = getattr(struct, name) if name and hasattr(struct, name) else struct[index]
+        leaves += flatten(part, field)
     return leaves
 
 

@@ -25,7 +25,7 @@ class NativeRunner(Runner):
         """Runs one round on TFF's worker; implements `Runner.next`."""
         names = name_clients(cohort)
         data = list(cohort.values() if isinstance(cohort, Mapping) else cohort)
-        client_type = self.process.next.type_signature.parameter[1].member
+        client_type = getattr(self.process.next.type_signature.parameter[1], "member", None)
         if isinstance(client_type, tff.SequenceType):
             data = [
                 client_dataset(name, batches, client_type)
