@@ -31,16 +31,7 @@ from fedlab.experiments.store import ProgressFn, Records, RememberFn
 from fedlab.files import write_text
 from fedlab.training import run_rounds
 
-REPEATED_COLUMNS = (
-    "epsilon",
-    "delta",
-    "noise_multiplier",
-    "accuracy_at_start",
-    "accuracy",
-    "audit_epsilon",
-    "expected_num_clients",
-    "population",
-)
+REPEATED_COLUMNS = tuple(name for name in EpsilonConfig.RESULTS if name != "seconds_per_round")
 FIRST_LINE = "^# Accuracy against epsilon"
 _NO_CLIP = 1e6  # longer than any update
 
