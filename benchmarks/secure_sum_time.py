@@ -36,6 +36,7 @@ def build_round(train, secure_sum: str, num_clients: int) -> Callable[[], object
         models.build_functional_model(),
         weighted=False,
         aggregator=tff.learning.secure_aggregator(zeroing=False, clipping=False, weighted=False),
+        metrics_aggregator=learning.leave_out_metrics,
     )
     runner = runtime.compile(process, secure_sum=secure_sum)
     state = runner.initialize()

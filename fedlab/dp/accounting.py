@@ -3,7 +3,8 @@
 All guarantees here are differential privacy of whole CLIENTS (McMahan et al. 2018) in the central
 model: the server sees every update and is trusted, and whoever sees only the weights that the server
 publishes in each round learns little about any single client. Only the clipped and noisy sums of the
-rounds are counted. The training metrics, which TFF's clients send in the clear, are not covered.
+rounds are counted. Training metrics that clients send in the clear are not covered. Runs on the same
+clients add up: `fedlab.dp.ledger` does it.
 
 The sampling of the cohort decides which guarantee holds, and the two guarantees must not be mixed:
 
@@ -86,12 +87,12 @@ def epsilon(
     """
     check_number("noise_multiplier", noise_multiplier, at_least=0)
     delta = default_delta(population) if delta is None else delta
-    _check_run(num_clients, population, num_rounds, delta, sampling)
+    check_run(num_clients, population, num_rounds, delta, sampling)
     if noise_multiplier == 0:
         return math.inf
-    one_round = _round_event(noise_multiplier, num_clients, population, sampling)
-    size = _rough_epsilon(noise_multiplier, num_clients / population, num_rounds, delta)
-    accountant = _create_accountant(sampling, size)
+    one_round = round_event(noise_multiplier, num_clients, population, sampling)
+    size = rough_epsilon(noise_multiplier, num_clients / population, num_rounds, delta)
+    accountant = create_accountant(sampling, size)
     return float(accountant.compose(one_round, num_rounds).get_epsilon(delta))
 
 
@@ -161,7 +162,7 @@ def noise_for_epsilon(
     """
     check_number("target_epsilon", target_epsilon, above=0)
     delta = default_delta(population) if delta is None else delta
-    _check_run(num_clients, population, num_rounds, delta, sampling)
+    check_run(num_clients, population, num_rounds, delta, sampling)
 
     def excess(noise: float) -> float:
         run_epsilon = epsilon(
@@ -175,11 +176,11 @@ def noise_for_epsilon(
         return run_epsilon - target_epsilon
 
     def build_event(noise: float) -> dp_accounting.DpEvent:
-        one_round = _round_event(noise, num_clients, population, sampling)
+        one_round = round_event(noise, num_clients, population, sampling)
         return dp_accounting.SelfComposedDpEvent(one_round, num_rounds)
 
     noise = dp_accounting.calibrate_dp_mechanism(
-        lambda: _create_accountant(sampling, target_epsilon),
+        lambda: create_accountant(sampling, target_epsilon),
         build_event,
         target_epsilon,
         delta,
@@ -228,16 +229,17 @@ def tree_epsilon(
     return float(accountant.compose(tree, num_epochs).get_epsilon(delta))
 
 
-def _round_event(
+def round_event(
     noise_multiplier: float, num_clients: float, population: int, sampling: str
 ) -> dp_accounting.DpEvent:
+    """Returns one round as `dp_accounting` takes it; the arguments are those of `epsilon`."""
     gaussian = dp_accounting.GaussianDpEvent(noise_multiplier)
     if sampling == "poisson":
         return dp_accounting.PoissonSampledDpEvent(num_clients / population, gaussian)
     return dp_accounting.SampledWithoutReplacementDpEvent(population, num_clients, gaussian)
 
 
-def _create_accountant(sampling: str, size: float) -> dp_accounting.PrivacyAccountant:
+def create_accountant(sampling: str, size: float) -> dp_accounting.PrivacyAccountant:
     """Returns an accountant whose grid is fine compared with an epsilon of about `size`."""
     grid = max(_FINEST, 1e-4 * size)
     if sampling == "poisson":
@@ -245,7 +247,8 @@ def _create_accountant(sampling: str, size: float) -> dp_accounting.PrivacyAccou
     return FixedSizeAccountant(grid)
 
 
-def _rough_epsilon(noise: float, share: float, num_rounds: int, delta: float) -> float:
+def rough_epsilon(noise: float, share: float, num_rounds: int, delta: float) -> float:
+    """Returns an epsilon of about the right size, fast, from Renyi accounting."""
     event = dp_accounting.PoissonSampledDpEvent(share, dp_accounting.GaussianDpEvent(noise))
     return RdpAccountant().compose(event, num_rounds).get_epsilon(delta)
 
@@ -270,9 +273,10 @@ def _bracket(excess: Callable[[float], float], target: float) -> tuple[float, fl
     return high / 2, high
 
 
-def _check_run(
+def check_run(
     num_clients: float, population: int, num_rounds: int, delta: float, sampling: str
 ) -> None:
+    """Raises a TypeError or ValueError that names the argument of `epsilon` that is wrong."""
     check_choice("sampling", sampling, NEIGHBOURS)
     check_count("population", population, at_least=2)
     check_count("num_rounds", num_rounds)

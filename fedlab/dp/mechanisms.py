@@ -1,4 +1,4 @@
-"""Aggregators that clip each client's update and add noise to the sum, and plans that account for it.
+"""Aggregators that clip each client's update and add noise to the sum.
 
 The aggregators are TFF's `DifferentiallyPrivateFactory` over TensorFlow Privacy's queries. Each of them
 replaces the mean in a builder, `build_fed_avg(..., weighted=False, aggregator=...)`. All clients have
@@ -6,22 +6,19 @@ the same weight, because a client could exceed the clip with a large weight. The
 EXPECTED number of clients, a constant, because with Poisson sampling the actual number is itself
 private. So a round with few clients makes a small step, and a round without clients adds only noise.
 
-The training metrics are not protected: TFF's clients send loss and accuracy in the clear.
+What an aggregator lets a client send carries the aggregator's name and parameters, so that
+`fedlab.runtime.compile` can tell it from all else that the client sends, and refuse a process with
+more. The training metrics are such a thing: build the process without them
+(`fedlab.learning.leave_out_metrics`), or protect them too, with a `fedlab.dp.privacy_plan.PrivacyPlan`.
 """
 
-import dataclasses
-import functools
-import secrets
-from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import tensorflow_federated as tff
 import tensorflow_privacy as tfp
 
 from fedlab.checks import check_count, check_number, check_seed
-from fedlab.data import sampling
-from fedlab.dp import accounting
-from fedlab.dp.noise import NoisySumQuery, TreeFactory
+from fedlab.dp.noise import NamedMean, NoisySumQuery, TreeFactory
 
 Factory: TypeAlias = tff.aggregators.UnweightedAggregationFactory
 
@@ -53,7 +50,8 @@ def gaussian_fixed(
         noise_multiplier,
         insecure_seed,
     )
-    return _build_mean(query, expected_num_clients)
+    name = fixed_name(noise_multiplier, clip, expected_num_clients)
+    return _build_mean(query, expected_num_clients, name)
 
 
 def gaussian_adaptive(
@@ -107,7 +105,8 @@ def gaussian_adaptive(
         expected_num_records=float(expected_num_clients),
     )
     query = NoisySumQuery(inner, stddevs_fn, noise_multiplier, insecure_seed)
-    return _build_mean(query, expected_num_clients)
+    name = adaptive_name(noise_multiplier, initial_clip, expected_num_clients, quantile)
+    return _build_mean(query, expected_num_clients, name)
 
 
 def tree_aggregation(
@@ -138,145 +137,36 @@ def tree_aggregation(
     """
     _check(noise_multiplier, insecure_seed, clip=clip, num_clients=num_clients)
     check_count("rounds_per_epoch", rounds_per_epoch)
-    return TreeFactory(noise_multiplier * clip, clip, num_clients, rounds_per_epoch, insecure_seed)
+    parameters = {"noise": noise_multiplier, "clip": clip, "clients": num_clients}
+    name = _name("tree", **parameters, rounds=rounds_per_epoch)
+    return TreeFactory(
+        noise_multiplier * clip, clip, num_clients, rounds_per_epoch, insecure_seed, name
+    )
 
 
-@dataclasses.dataclass(frozen=True)
-class PrivacyPlan:
-    """The parameters of a private run in one place, so that sampling, noise and accounting agree.
-
-    Example:
-        plan = PrivacyPlan(640, 64, num_rounds=100, noise_multiplier=1.0, clip=0.5)
-        process = build_fed_avg(model, weighted=False, aggregator=plan.build_aggregator())
-        cohort_fn = build_cohort_fn(train, plan.sample_fn(train.client_ids), Preprocessing())
-
-    Attributes:
-        population: Number of clients that may be drawn, at least 2.
-        expected_num_clients: Expected size of the cohorts, which are drawn by Poisson sampling.
-        num_rounds: Number of rounds of the whole run, at least 1.
-        noise_multiplier: Standard deviation of the noise on the sum divided by the clip, at least 0.
-        clip: Largest L2 norm of a client's update, above 0; with a `quantile`, that of the first round.
-        quantile: Share of updates that an adaptive clip leaves whole. Default: a fixed clip.
-        delta: Delta of the guarantee, in (0, 1). Default: `accounting.default_delta(population)`.
-
-    Raises:
-        ValueError: A number is out of range.
-    """
-
-    population: int
-    expected_num_clients: float
-    num_rounds: int
-    noise_multiplier: float
-    clip: float
-    quantile: float | None = None
-    delta: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.delta is None:
-            object.__setattr__(self, "delta", accounting.default_delta(self.population))
-        # Both check the parameters, so that a bad plan fails here and not in round 1.
-        _ = self.epsilon, self.build_aggregator()
-
-    @classmethod
-    def for_epsilon(
-        cls,
-        target_epsilon: float,
-        *,
-        population: int,
-        expected_num_clients: float,
-        num_rounds: int,
-        clip: float,
-        quantile: float | None = None,
-        delta: float | None = None,
-    ) -> "PrivacyPlan":
-        """Returns the plan with the least noise for an epsilon.
-
-        Args:
-            target_epsilon: The epsilon that the whole run may have, above 0.
-            population: Number of clients that may be drawn, at least 2.
-            expected_num_clients: Expected size of the cohorts.
-            num_rounds: Number of rounds of the whole run, at least 1.
-            clip: Largest L2 norm of a client's update, above 0.
-            quantile: Share of updates that an adaptive clip leaves whole. Default: a fixed clip.
-            delta: Delta of the guarantee, in (0, 1). Default: `accounting.default_delta(population)`.
-
-        Raises:
-            ValueError: A number is out of range, or no noise gives this epsilon.
-        """
-        noise_multiplier = accounting.noise_for_epsilon(
-            target_epsilon,
-            num_clients=expected_num_clients,
-            population=population,
-            num_rounds=num_rounds,
-            delta=delta,
-        )
-        return cls(
-            population, expected_num_clients, num_rounds, noise_multiplier, clip, quantile, delta
-        )
-
-    @functools.cached_property
-    def epsilon(self) -> float:
-        """The epsilon of the whole run at `delta`, for adding or removing one client."""
-        return self.epsilon_after(self.num_rounds)
-
-    def epsilon_after(self, num_rounds: int) -> float:
-        """Returns the epsilon of the first `num_rounds` rounds."""
-        return accounting.epsilon(
-            self.noise_multiplier,
-            num_clients=self.expected_num_clients,
-            population=self.population,
-            num_rounds=num_rounds,
-            delta=self.delta,
-        )
-
-    def sample_fn(
-        self, client_ids: Sequence[str], *, insecure_seed: int | None = None
-    ) -> sampling.SampleFn:
-        """Returns the function from a round number of the plan to the ids of its cohort.
-
-        Args:
-            client_ids: The population.
-            insecure_seed: Makes the cohorts repeatable, although the accounting assumes that nobody
-                knows them. Default: random bits from the operating system.
-
-        Raises:
-            ValueError: `client_ids` is not as many as the population, or the round is not in the plan.
-        """
-        if len(client_ids) != self.population:
-            raise ValueError(
-                f"client_ids must be the {self.population} clients that the plan accounts for. "
-                f"Found {len(client_ids)}."
-            )
-        seed = secrets.randbits(128) if insecure_seed is None else insecure_seed
-        draw = sampling.poisson(client_ids, self.expected_num_clients, seed=seed)
-
-        def sample_fn(round_num: int) -> list[str]:
-            if not 1 <= round_num <= self.num_rounds:
-                raise ValueError(
-                    f"The plan accounts for rounds 1 to {self.num_rounds}. Found {round_num}. Make a "
-                    "plan of more rounds before the first."
-                )
-            return draw(round_num)
-
-        return sample_fn
-
-    def build_aggregator(self, *, insecure_seed: int | None = None) -> Factory:
-        """Returns the aggregator that clips the updates, sums them and adds the noise.
-
-        Args:
-            insecure_seed: Seed of the noise for tests and notebooks, as in `gaussian_fixed`.
-        """
-        noise, clip, num_clients = self.noise_multiplier, self.clip, self.expected_num_clients
-        if self.quantile is None:
-            return gaussian_fixed(noise, clip, num_clients, insecure_seed=insecure_seed)
-        return gaussian_adaptive(
-            noise, clip, num_clients, quantile=self.quantile, insecure_seed=insecure_seed
-        )
+def _build_mean(
+    query: tfp.SumAggregationDPQuery, expected_num_clients: float, name: str
+) -> Factory:
+    return tff.aggregators.DifferentiallyPrivateFactory(
+        NamedMean(query, float(expected_num_clients), name)
+    )
 
 
-def _build_mean(query: tfp.SumAggregationDPQuery, expected_num_clients: float) -> Factory:
-    mean = tfp.NormalizedQuery(query, denominator=float(expected_num_clients))
-    return tff.aggregators.DifferentiallyPrivateFactory(mean)
+def fixed_name(noise_multiplier: float, clip: float, num_clients: float) -> str:
+    """Returns the name that `gaussian_fixed` with these arguments gives to what a client sends."""
+    return _name("gaussian", noise=noise_multiplier, clip=clip, clients=num_clients)
+
+
+def adaptive_name(noise_multiplier: float, clip: float, num_clients: float, quantile: float) -> str:
+    """Returns the name that `gaussian_adaptive` with these arguments gives to what a client sends."""
+    parameters = {"noise": noise_multiplier, "clip": clip, "clients": num_clients}
+    return _name("adaptive_gaussian", **parameters, quantile=quantile)
+
+
+def _name(mechanism: str, **parameters: float) -> str:
+    # TensorFlow takes no "+", as in 1e+20, in a name.
+    parts = [f"{name}{float(value)}".replace("+", "") for name, value in parameters.items()]
+    return ".".join([mechanism, *parts])
 
 
 def _split_noise(noise_multiplier: float, count_stddev: float) -> float:

@@ -18,6 +18,7 @@ import tensorflow_privacy as tfp
 
 from fedlab import _tensorflow as _tensorflow
 from fedlab.dp.entropy import draw_os_seed
+from fedlab.runtime.privacy import mechanism_scope
 
 # (state of the wrapped query, number of leaves) -> standard deviation of the noise of each leaf.
 StddevsFn = Callable[[Any, int], Sequence[float]]
@@ -123,6 +124,27 @@ class NoisySumQuery(tfp.SumAggregationDPQuery):
         return self._query.derive_metrics(global_state.query_state)
 
 
+class NamedMean(tfp.NormalizedQuery):
+    """Divides a query's noisy sum by a constant, and names what it lets a client send.
+
+    `fedlab.runtime.privacy` finds the name in the graph that a client runs.
+
+    Args:
+        query: Clips and sums the updates and adds the noise.
+        denominator: The constant by which the noisy sum is divided.
+        name: The mechanism and its parameters: letters, digits, and `._-`.
+    """
+
+    def __init__(self, query: tfp.SumAggregationDPQuery, denominator: float, name: str):
+        super().__init__(query, denominator)
+        self._name = name
+
+    def preprocess_record(self, params: Any, record: Any) -> Any:
+        """Returns the update that a client sends: `record`, clipped."""
+        with mechanism_scope(self._name):
+            return super().preprocess_record(params, record)
+
+
 class TreeFactory(tff.aggregators.UnweightedAggregationFactory):
     """Clips and sums updates, adds the noise of a binary tree, and divides by a constant.
 
@@ -134,6 +156,7 @@ class TreeFactory(tff.aggregators.UnweightedAggregationFactory):
         num_clients: The constant by which the noisy sum is divided.
         rounds_per_epoch: Number of rounds after which a new tree begins.
         insecure_seed: Seed of the noise, as in `draw_seed`.
+        name: Name of the mechanism, as in `NamedMean`.
     """
 
     def __init__(
@@ -143,12 +166,14 @@ class TreeFactory(tff.aggregators.UnweightedAggregationFactory):
         num_clients: float,
         rounds_per_epoch: int,
         insecure_seed: int | None,
+        name: str,
     ):
         self._stddev = stddev
         self._clip = clip
         self._num_clients = num_clients
         self._rounds_per_epoch = rounds_per_epoch
         self._insecure_seed = insecure_seed
+        self._name = name
 
     def create(self, value_type: tff.Type) -> tff.templates.AggregationProcess:
         """Returns the aggregation process for updates of `value_type`."""
@@ -160,9 +185,7 @@ class TreeFactory(tff.aggregators.UnweightedAggregationFactory):
             clip_value=float(self._clip),
         )
         restart = tfp.restart_query.PeriodicRoundRestartIndicator(self._rounds_per_epoch)
-        mean = tfp.NormalizedQuery(
-            tfp.RestartQuery(tree, restart), denominator=float(self._num_clients)
-        )
+        mean = NamedMean(tfp.RestartQuery(tree, restart), float(self._num_clients), self._name)
         return tff.aggregators.DifferentiallyPrivateFactory(mean).create(value_type)
 
 

@@ -13,6 +13,7 @@ from fedlab.data import FederatedDataset, sampling
 from fedlab.data.client_data import MemoryClientData
 from fedlab.data.preprocessing import CohortFn, Preprocessing, build_cohort_fn
 from fedlab.dp import mechanisms
+from fedlab.dp.privacy_plan import PrivacyPlan
 from fedlab.experiments.central_training import Weights
 from fedlab.experiments.privacy_configs import (
     CKKS,
@@ -67,7 +68,7 @@ def split_writers(dataset: FederatedDataset, seed: int) -> Writers:
     return Writers(participants.select(client_ids), client_ids, members)
 
 
-def build_plan(config: LedgerConfig, epsilon: float, num_members: int) -> mechanisms.PrivacyPlan:
+def build_plan(config: LedgerConfig, epsilon: float, num_members: int) -> PrivacyPlan:
     """Returns the plan of noise at the server, for all members in every round.
 
     Args:
@@ -75,7 +76,7 @@ def build_plan(config: LedgerConfig, epsilon: float, num_members: int) -> mechan
         epsilon: The epsilon of the whole training, in nats.
         num_members: Size of the population.
     """
-    return mechanisms.PrivacyPlan.for_epsilon(
+    return PrivacyPlan.for_epsilon(
         epsilon,
         population=num_members,
         expected_num_clients=float(num_members),
@@ -125,6 +126,7 @@ def compile_rounds(config: LedgerConfig, num_members: int, seed: int) -> runtime
             server_learning_rate=rates[is_clipped],
             weighted=False,
             aggregator=_build_aggregator(config, num_members, seed),
+            metrics_aggregator=learning.leave_out_metrics,
         )
     return runtime.compile(process, secure_sum=config.secure_sum or "plain")
 

@@ -23,7 +23,7 @@ from fedlab import learning, models, runtime
 from fedlab.data import FederatedDataset
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
 from fedlab.dp import audit, canaries
-from fedlab.dp.mechanisms import PrivacyPlan
+from fedlab.dp.privacy_plan import PrivacyPlan
 from fedlab.experiments.central_training import Weights
 from fedlab.experiments.privacy_configs import EpsilonConfig
 from fedlab.experiments.privacy_start import pooled_accuracy, pretrain
@@ -127,7 +127,9 @@ def compile_rounds(config: EpsilonConfig, plan: PrivacyPlan, seed: int) -> runti
             server_learning_rate=config.server_learning_rate,
             weighted=False,
             aggregator=plan.build_aggregator(insecure_seed=seed),
-        )
+            metrics_aggregator=learning.leave_out_metrics,
+        ),
+        privacy_plan=plan,
     )
 
 

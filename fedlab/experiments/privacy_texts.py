@@ -112,8 +112,7 @@ def to_markdown(table: pd.DataFrame) -> str:
         f"of {first.group_size} clients, the model included. SSIM: what the server rebuilds of a "
         f"digit of each of {first.group_size} clients; blank paper has {first.blank_ssim:.2f}. AUC: "
         "who was a member, from the finished model, with its 95% interval; a coin has 0.50. In "
-        "brackets: not measured again. One run of one seed. Training metrics are sent in the clear "
-        "in all rows."
+        "brackets: not measured again. One run of one seed. Training metrics do not count."
     )
     listed = [f"- {name}: {note}." for name, note in zip(table.defence, table.note, strict=True)]
     made = "Made by `python -m fedlab study privacy_ledger --report` from the CSV file beside it."

@@ -1,7 +1,7 @@
 """Learning algorithms: each is a TFF `LearningProcess` from one of TFF's own builders."""
 
 from fedlab.learning.adaptive_fed_opt import build_fed_adagrad, build_fed_adam, build_fed_yogi
-from fedlab.learning.building_blocks import Rate, TffModel
+from fedlab.learning.building_blocks import Rate, TffModel, leave_out_metrics
 from fedlab.learning.fed_opt import (
     ClientOptions,
     build_fed_avg,
@@ -26,4 +26,5 @@ __all__ = [
     "build_fed_sgd",
     "build_fed_yogi",
     "build_mime_lite",
+    "leave_out_metrics",
 ]

@@ -31,8 +31,8 @@ def build_fed_adam(
         beta_2: Decay of the running mean of their squares, in [0, 1).
         epsilon: Called tau in the paper, above 0. Changes far below it make smaller steps than the
             rate.
-        **options: `client_learning_rate`, `client_optimizer`, `weighted` and `aggregator`, which
-            `build_fed_opt` describes; without them its defaults hold.
+        **options: `client_learning_rate`, `client_optimizer`, `weighted`, `aggregator` and
+            `metrics_aggregator`, which `build_fed_opt` describes; without them its defaults hold.
 
     Returns:
         A TFF `LearningProcess`.
@@ -67,8 +67,8 @@ def build_fed_yogi(
         beta_1: Decay of the running mean of the changes, in [0, 1).
         beta_2: Decay of the running mean of their squares, in [0, 1).
         epsilon: Called tau in the paper, above 0.
-        **options: `client_learning_rate`, `client_optimizer`, `weighted` and `aggregator`, which
-            `build_fed_opt` describes; without them its defaults hold.
+        **options: `client_learning_rate`, `client_optimizer`, `weighted`, `aggregator` and
+            `metrics_aggregator`, which `build_fed_opt` describes; without them its defaults hold.
 
     Returns:
         A TFF `LearningProcess`.
@@ -102,8 +102,8 @@ def build_fed_adagrad(
         model: A model from `fedlab.models.build_model_fn` or `build_functional_model`.
         server_learning_rate: Step size of the server, at least 0.
         epsilon: Called tau in the paper, above 0.
-        **options: `client_learning_rate`, `client_optimizer`, `weighted` and `aggregator`, which
-            `build_fed_opt` describes; without them its defaults hold.
+        **options: `client_learning_rate`, `client_optimizer`, `weighted`, `aggregator` and
+            `metrics_aggregator`, which `build_fed_opt` describes; without them its defaults hold.
 
     Returns:
         A TFF `LearningProcess`.

@@ -1,5 +1,6 @@
 """Parts that the builders of learning processes share."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -13,6 +14,8 @@ from fedlab.models import ModelFn, restore_eager_keras
 
 TffModel: TypeAlias = ModelFn | tff.learning.models.FunctionalModel
 Rate: TypeAlias = float | Schedule
+# (the model's metric finalizers) -> a computation from the clients' metrics to the server's.
+MetricsAggregator: TypeAlias = Callable[..., tff.Computation]
 Process: TypeAlias = tff.learning.templates.LearningProcess
 
 
@@ -34,6 +37,24 @@ def build_process(build_fn: Callable[..., Process], *args: Any, **kwargs: Any) -
         return build_fn(*args, loop_implementation=loop, **kwargs)
     finally:
         restore_eager_keras()
+
+
+def leave_out_metrics(metric_finalizers: Any, metrics_type: Any = None) -> tff.Computation:
+    """Lets no training metric leave a client; a `metrics_aggregator` of the builders.
+
+    Args:
+        metric_finalizers: The model's, which TFF's builders pass. They are not used.
+        metrics_type: What some of TFF's builders pass besides. It is not used.
+
+    Returns:
+        A computation from the clients' metrics to no metrics.
+    """
+
+    @tff.federated_computation
+    def aggregate(client_metrics):
+        return tff.federated_value(OrderedDict(), tff.SERVER)
+
+    return aggregate
 
 
 def client_weighting(weighted: bool) -> tff.learning.ClientWeighting:

@@ -15,6 +15,7 @@ from fedlab.checks import check_choice, check_number
 from fedlab.learning import optimizers
 from fedlab.learning.aggregators import Aggregator
 from fedlab.learning.building_blocks import (
+    MetricsAggregator,
     Process,
     Rate,
     TffModel,
@@ -34,6 +35,7 @@ class ClientOptions(TypedDict, total=False):
     client_optimizer: str
     weighted: bool
     aggregator: Aggregator | None
+    metrics_aggregator: MetricsAggregator | None
 
 
 def build_fed_opt(
@@ -44,6 +46,7 @@ def build_fed_opt(
     client_optimizer: str = "sgd",
     weighted: bool = True,
     aggregator: Aggregator | None = None,
+    metrics_aggregator: MetricsAggregator | None = None,
     mu: float = 0.0,
 ) -> Process:
     """Builds federated averaging with any optimizer at the server (Reddi et al. 2021).
@@ -60,6 +63,8 @@ def build_fed_opt(
             once.
         aggregator: An aggregator from `fedlab.learning.aggregators`, which makes one change of the
             clients' changes. None: their mean.
+        metrics_aggregator: How the clients' training metrics come together, such as
+            `leave_out_metrics`. None: as sums, in the clear.
         mu: Strength of FedProx's proximal term, at least 0; `build_fed_prox` describes it.
 
     Returns:
@@ -85,6 +90,7 @@ def build_fed_opt(
             server_optimizer_fn=server_optimizer,
             client_weighting=client_weighting(weighted),
             model_aggregator=to_weighted(aggregator, weighted),
+            metrics_aggregator=metrics_aggregator,
         )
     # TFF's builder with a schedule always weights by the number of examples.
     aggregator = to_weighted(aggregator, weighted) if weighted else ignore_weights(aggregator)
@@ -95,6 +101,7 @@ def build_fed_opt(
         client_optimizer_fn=optimizer_fn,
         server_optimizer_fn=server_optimizer,
         model_aggregator=aggregator,
+        metrics_aggregator=metrics_aggregator,
     )
 
 
@@ -110,7 +117,7 @@ def build_fed_avg(
         model: A model from `fedlab.models.build_model_fn` or `build_functional_model`.
         server_learning_rate: What the mean change is multiplied by, at least 0; 1 in the paper.
         **options: `client_learning_rate` (0.02 by default, as in the article), `client_optimizer`,
-            `weighted` and `aggregator`, which `build_fed_opt` describes.
+            `weighted`, `aggregator` and `metrics_aggregator`, which `build_fed_opt` describes.
 
     Returns:
         A TFF `LearningProcess`.
@@ -141,8 +148,8 @@ def build_fed_avgm(
         model: A model from `fedlab.models.build_model_fn` or `build_functional_model`.
         momentum: How much of the last `v` stays, in [0, 1); 0 gives FedAvg.
         server_learning_rate: Step size of the server, at least 0; 1 in the paper.
-        **options: `client_learning_rate`, `client_optimizer`, `weighted` and `aggregator`, which
-            `build_fed_opt` describes; without them its defaults hold.
+        **options: `client_learning_rate`, `client_optimizer`, `weighted`, `aggregator` and
+            `metrics_aggregator`, which `build_fed_opt` describes; without them its defaults hold.
 
     Returns:
         A TFF `LearningProcess`.
@@ -176,8 +183,8 @@ def build_fed_prox(
         mu: Strength of the pull, at least 0; 0 gives FedAvg. Above `1 / client_learning_rate` a
             step of the pull goes beyond `w_round`, and above twice that the training diverges.
         server_learning_rate: What the mean change is multiplied by, at least 0; 1 in the paper.
-        **options: `client_learning_rate`, `client_optimizer`, `weighted` and `aggregator`, which
-            `build_fed_opt` describes; without them its defaults hold.
+        **options: `client_learning_rate`, `client_optimizer`, `weighted`, `aggregator` and
+            `metrics_aggregator`, which `build_fed_opt` describes; without them its defaults hold.
 
     Returns:
         A TFF `LearningProcess`.

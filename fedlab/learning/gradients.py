@@ -6,6 +6,7 @@ from fedlab.checks import check_number
 from fedlab.learning import optimizers
 from fedlab.learning.aggregators import Aggregator
 from fedlab.learning.building_blocks import (
+    MetricsAggregator,
     Process,
     Rate,
     TffModel,
@@ -17,7 +18,11 @@ from fedlab.learning.building_blocks import (
 
 
 def build_fed_sgd(
-    model: TffModel, *, server_learning_rate: float = 0.1, aggregator: Aggregator | None = None
+    model: TffModel,
+    *,
+    server_learning_rate: float = 0.1,
+    aggregator: Aggregator | None = None,
+    metrics_aggregator: MetricsAggregator | None = None,
 ) -> Process:
     """Builds FedSGD (McMahan et al. 2017): each client sends a gradient, the server takes a step.
 
@@ -29,6 +34,7 @@ def build_fed_sgd(
         server_learning_rate: Step size of SGD on the mean gradient, at least 0.
         aggregator: An aggregator from `fedlab.learning.aggregators` that takes weights. None: the
             mean.
+        metrics_aggregator: How the clients' metrics come together, as in `build_fed_opt`.
 
     Returns:
         A TFF `LearningProcess`.
@@ -42,6 +48,7 @@ def build_fed_sgd(
         model,
         server_optimizer_fn=optimizers.build_server_sgd(server_learning_rate),
         model_aggregator=to_weighted(aggregator, weighted=True),
+        metrics_aggregator=metrics_aggregator,
     )
 
 
@@ -53,6 +60,7 @@ def build_mime_lite(
     server_learning_rate: float = 1.0,
     weighted: bool = True,
     aggregator: Aggregator | None = None,
+    metrics_aggregator: MetricsAggregator | None = None,
 ) -> Process:
     """Builds Mime Lite with momentum (Karimireddy et al. 2021, algorithm 1).
 
@@ -71,7 +79,9 @@ def build_mime_lite(
         weighted: Whether a client counts by its number of examples, or once.
         aggregator: An aggregator from `fedlab.learning.aggregators` for the clients' changes. None:
             their mean. The gradients are always sent apart from the changes and averaged without
-            it.
+            it, so a private aggregator protects half of what a client sends:
+            `fedlab.runtime.compile` refuses such a process.
+        metrics_aggregator: How the clients' metrics come together, as in `build_fed_opt`.
 
     Returns:
         A TFF `LearningProcess`.
@@ -87,6 +97,7 @@ def build_mime_lite(
         "server_optimizer": optimizers.build_server_sgd(server_learning_rate),
         "client_weighting": client_weighting(weighted),
         "model_aggregator": to_weighted(aggregator, weighted),
+        "metrics_aggregator": metrics_aggregator,
     }
     algorithms, build_sgd = tff.learning.algorithms, tff.learning.optimizers.build_sgdm
     if not callable(client_learning_rate):

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "context": ["install"],
         "local.client_loop": ["ClientError", "NonFiniteUpdateError"],
         "local.map_reduce_form": ["Form", "NoFormError", "Piece", "cut", "oversize_messages"],
+        "privacy": ["PrivacyError"],
         "runner": ["NonFiniteStateError", "Runner"],
     },
 )

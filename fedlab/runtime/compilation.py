@@ -7,9 +7,10 @@ from typing import Any
 import tensorflow_federated as tff
 
 from fedlab.models.keras_eager import restore_eager_keras
+from fedlab.runtime import privacy
 from fedlab.runtime.context import notice
 from fedlab.runtime.local.local_runner import FormRunner, LocalClients
-from fedlab.runtime.local.map_reduce_form import NoFormError
+from fedlab.runtime.local.map_reduce_form import Form, NoFormError
 from fedlab.runtime.native.native_runner import NativeRunner
 from fedlab.runtime.runner import Runner
 from fedlab.secure.interface import SecureSum
@@ -30,11 +31,17 @@ def compile(
     num_workers: int | None = None,
     on_client_error: str = "raise",
     secure_sum: str | SecureSum = "plain",
+    privacy_plan: privacy.PrivacyPlan | None = None,
+    metrics_in_the_clear: bool = False,
     **options: Any,
 ) -> Runner:
     """Returns what executes a process: the same `initialize` and `next` as its own.
 
     All runtimes take and return TFF's own types, so a state may go from one to the other.
+
+    Where a process is private (a mechanism of `fedlab.dp` made what its clients send, or there is a
+    plan or a secure sum), all that its clients send is looked at first. What nothing protects is
+    refused.
 
     Args:
         process: Any TFF `LearningProcess`, from `fedlab.learning` or TFF's own builders, or another
@@ -52,8 +59,11 @@ def compile(
             clients send as integers for a secure sum: "plain", the server, in the clear; "secagg",
             a protocol of masks; "ckks", under encryption; "shares", among three servers; or an
             object such as `fedlab.secure.secagg.protocol.SecAgg(threshold=8)`. On "local" only. Clients
-            that are dropped are the protocol's drop-outs. What TFF itself sums in the clear stays
-            so: the training metrics, unless the process has a secure `metrics_aggregator`.
+            that are dropped are the protocol's drop-outs.
+        privacy_plan: What accounts for the run, such as a `fedlab.dp.privacy_plan.PrivacyPlan`: the
+            process must have its mechanism, with its parameters, and send nothing else. Default: a
+            process with a mechanism of any plan must send nothing else.
+        metrics_in_the_clear: Whether a private process may send its training metrics unprotected.
         **options: For "ray" alone: `address` ("host:port" of the cluster's head) and `num_partitions`
             (groups of clients that are summed first), as `fedlab.runtime.ray.cluster.ClusterClients`
             takes them.
@@ -63,6 +73,8 @@ def compile(
 
     Raises:
         TypeError: `process` is no TFF process.
+        PrivacyError: Something would leave the clients of a private process unprotected, or the
+            process is not the plan's. A `ValueError`.
         ValueError: An option is out of range or not for this runtime, or the process sends nothing
             for a secure sum.
     """
@@ -80,19 +92,34 @@ def compile(
     restore_eager_keras()
     drop = on_client_error == "drop"
     secure = _find_secure_sum(secure_sum, runtime)
+
+    def check_privacy(form: Form) -> None:
+        privacy.check_sent(
+            privacy.find_sent(process.next, form),
+            plan=privacy_plan,
+            sums_securely=secure is not None,
+            metrics_in_the_clear=metrics_in_the_clear,
+        )
+
     if runtime == "ray":
         from fedlab.runtime.ray.cluster import ClusterClients  # an extra, and slow to import
 
-        return FormRunner(
-            process, lambda form: ClusterClients(form, num_workers, **options), drop=drop
-        )
+        def create_cluster(form: Form) -> ClusterClients:
+            check_privacy(form)
+            return ClusterClients(form, num_workers, **options)
+
+        return FormRunner(process, create_cluster, drop=drop)
     if options:
         raise ValueError(f"{', '.join(options)}: not an option of runtime={runtime!r}.")
     if runtime == "local":
+
+        def create_clients(form: Form) -> LocalClients:
+            clients = LocalClients(form, num_workers, secure)
+            check_privacy(form)
+            return clients
+
         try:
-            runner = FormRunner(
-                process, lambda form: LocalClients(form, num_workers, secure), drop=drop
-            )
+            runner = FormRunner(process, create_clients, drop=drop)
             runner.secure_sum = secure
             return runner
         except NoFormError as error:
@@ -105,6 +132,9 @@ def compile(
         raise ValueError(
             "on_client_error='drop' is not for TFF's own runtime, which does not say whom."
         )
+    form = privacy.cut_if_private(process, is_private=privacy_plan is not None)
+    if form is not None:
+        check_privacy(form)
     return NativeRunner(process)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow_federated as tff
 
+from fedlab.runtime import privacy
 from fedlab.runtime.local.local_runner import LocalClients, Round
 from fedlab.runtime.local.map_reduce_form import NoFormError, Piece, cut, cut_initialize
 from fedlab.runtime.native.native_runner import native_context
@@ -73,6 +74,8 @@ def _build_local_executor(computation: tff.Computation) -> Callable:
 
 def _build_round(computation: tff.Computation) -> Round:
     form = cut(computation)
+    # A call has no option that could say whether the metrics are to be protected.
+    privacy.check_sent(privacy.find_sent(computation, form), metrics_in_the_clear=True)
     return Round(form, LocalClients(form))
 
 

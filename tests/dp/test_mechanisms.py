@@ -28,7 +28,7 @@ from fedlab import runtime
 from fedlab.data import sampling
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
 from fedlab.dp import accounting, mechanisms
-from fedlab.dp.mechanisms import PrivacyPlan
+from fedlab.dp.privacy_plan import PrivacyPlan
 from fedlab.training import Checkpoint, CsvLog, run_rounds
 
 PLAN = PrivacyPlan(
@@ -116,7 +116,8 @@ def train():
         return run_rounds(runner, cohort_fn, num_rounds, callbacks=callbacks)
 
     aggregator = PLAN.build_aggregator(insecure_seed=1)
-    runner = runtime.compile(tiny.build_process(weighted=False, aggregator=aggregator))
+    process = tiny.build_process(weighted=False, aggregator=aggregator)
+    runner = runtime.compile(process, privacy_plan=PLAN, metrics_in_the_clear=True)
     return train
 
 

@@ -18,6 +18,7 @@ from helpers.tff_processes import (
 
 import fedlab
 from fedlab import runtime
+from fedlab.learning import leave_out_metrics
 from fedlab.runtime.local import local_runner
 from fedlab.runtime.local.local_runner import LocalClients, Round
 from fedlab.secure.interface import ProtocolError, check_values
@@ -62,7 +63,10 @@ class Spy:
 
 @functools.cache
 def secure_fed_avg():
-    return fed_avg(aggregator=lambda: learning.secure_aggregator(zeroing=False, clipping=False))
+    return fed_avg(
+        aggregator=lambda: learning.secure_aggregator(zeroing=False, clipping=False),
+        metrics_aggregator=leave_out_metrics,
+    )
 
 
 def spoil(cohort, *names):
