@@ -1,17 +1,15 @@
 """Federated EMNIST (Caldas et al. 2018): reads its SQLite file, and downloads it if necessary."""
 
-import contextlib
 import functools
 import os
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from fedlab import files
-from fedlab.data import download
+from fedlab.data import download, sqlite_file
 from fedlab.data.client_data import DIGIT_SHAPE, NUM_DIGITS, Examples, MemoryClientData
 
 FILE_NAME = "emnist_all.sqlite"
@@ -23,6 +21,10 @@ NUM_CHARACTERS = 62  # digits, capital and small letters
 _FEATURES = {
     "pixels": tf.io.FixedLenFeature(DIGIT_SHAPE, tf.float32),
     "label": tf.io.FixedLenFeature((), tf.int64),
+}
+_TABLES = {
+    "examples": {"client_id", "split_name", "serialized_example_proto"},
+    "client_metadata": {"client_id", "split_name", "num_examples"},
 }
 
 
@@ -118,31 +120,37 @@ def load_sqlite(
 
 
 def _load_split(path: Path, split: str, num_classes: int) -> MemoryClientData:
-    with _open(path) as connection:
-        rows = connection.execute(
-            "SELECT client_id FROM client_metadata WHERE split_name = ?", (split,)
-        ).fetchall()
-        names = connection.execute("SELECT DISTINCT split_name FROM client_metadata").fetchall()
+    rows = sqlite_file.fetch(
+        path, "SELECT client_id FROM client_metadata WHERE split_name = ?", (split,)
+    )
     if not rows:
-        present = ", ".join(sorted(name for (name,) in names)) or "none"
-        raise ValueError(f"{path} has no split {split!r}. It has: {present}.")
+        names = sqlite_file.fetch(path, "SELECT DISTINCT split_name FROM client_metadata", ())
+        present = ", ".join(sorted(name for (name,) in names if isinstance(name, str))) or "none"
+        raise ValueError(f"{path} has no split {split!r}. It has: {sqlite_file.shorten(present)}.")
+    for (client_id,) in rows:
+        if not isinstance(client_id, str) or len(client_id) > sqlite_file.MAX_TEXT:
+            raise ValueError(
+                f"{path}: a client id must be text of at most {sqlite_file.MAX_TEXT} characters. "
+                f"Found {sqlite_file.shorten(repr(client_id))}."
+            )
     read_fn = functools.partial(_read_client, path, split)
     return MemoryClientData([client_id for (client_id,) in rows], read_fn, num_classes)
 
 
 def _read_client(path: Path, split: str, client_id: str) -> Examples:
-    with _open(path) as connection:
-        rows = connection.execute(
-            "SELECT serialized_example_proto FROM examples "
-            "WHERE split_name = ? AND client_id = ? ORDER BY rowid",
-            (split, client_id),
-        ).fetchall()
+    rows = sqlite_file.fetch(
+        path,
+        "SELECT rowid, serialized_example_proto FROM examples "
+        "WHERE split_name = ? AND client_id = ?",
+        (split, client_id),
+    )
     if not rows:
         return Examples(np.empty((0, *DIGIT_SHAPE), np.float32), np.empty(0, np.int32))
     try:
-        parsed = tf.io.parse_example([proto for (proto,) in rows], _FEATURES)
-    except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
-        # TensorFlow's message may quote bytes that are no text: a UnicodeDecodeError.
+        protos = [proto for _, proto in sorted(rows, key=lambda row: row[0])]
+        parsed = tf.io.parse_example(protos, _FEATURES)
+    except (tf.errors.InvalidArgumentError, TypeError, ValueError) as error:
+        # A value that is no bytes, or a UnicodeDecodeError: TensorFlow's message may quote bytes.
         raise ValueError(
             f"Client {client_id!r} in {path}: an example is not a tf.train.Example with a 28x28 "
             f"float 'pixels' and an integer 'label'. Get the file again."
@@ -150,22 +158,8 @@ def _read_client(path: Path, split: str, client_id: str) -> Examples:
     return Examples(parsed["pixels"].numpy(), parsed["label"].numpy())
 
 
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[sqlite3.Connection]:
-    """Opens the file read-only. An error of SQLite becomes a ValueError that names the file."""
-    try:
-        with contextlib.closing(
-            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-        ) as connection:
-            yield connection
-    except sqlite3.DatabaseError as error:
-        raise ValueError(f"{path} is damaged ({error}). Get the file again.") from error
-
-
 def check_sqlite(path: Path) -> None:
     """Checks that a file is whole and has the tables of TFF's `SqlClientData`.
-
-    SQLite's header contains the number of pages, so a file that was cut off is noticed at once.
 
     Args:
         path: The file.
@@ -173,24 +167,8 @@ def check_sqlite(path: Path) -> None:
     Raises:
         ValueError: The file is cut off, damaged or of another format. The message names it.
     """
-    with path.open("rb") as file:
-        header = file.read(100)
-    if not header.startswith(b"SQLite format 3\0") or len(header) < 100:
-        raise ValueError(f"{path} is not an SQLite file. Get the file again.")
-    page_size = int.from_bytes(header[16:18], "big")
-    page_size = 65536 if page_size == 1 else page_size  # 65536 has no room in two bytes
-    num_bytes, expected = path.stat().st_size, page_size * int.from_bytes(header[28:32], "big")
-    if num_bytes < expected:
-        raise ValueError(f"{path} is cut off: {num_bytes} of {expected} bytes. Get the file again.")
-    required = {"examples": "serialized_example_proto", "client_metadata": "num_examples"}
-    with _open(path) as connection:
-        for table, column in required.items():
-            columns = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-            if not {"client_id", "split_name", column} <= columns:
-                raise ValueError(
-                    f"{path} is not in the format of TFF's SqlClientData: its table {table!r} "
-                    f"must have client_id, split_name and {column}. Found {sorted(columns)}."
-                )
+    sqlite_file.check_whole(path)
+    sqlite_file.check_tables(path, _TABLES, "TFF's SqlClientData")
 
 
 def check_every_page(path: Path) -> None:
@@ -205,7 +183,4 @@ def check_every_page(path: Path) -> None:
         ValueError: The file is cut off, damaged or of another format. The message names it.
     """
     check_sqlite(path)
-    with _open(path) as connection:
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise ValueError(f"{path} is damaged ({verdict}). Get the file again.")
+    sqlite_file.check_pages(path)
