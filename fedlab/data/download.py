@@ -18,7 +18,13 @@ from pooch.hashes import hash_matches
 from tqdm.auto import tqdm
 from tqdm.utils import CallbackIOWrapper
 
-from fedlab.files import PART_PATTERN, create_part, remove_abandoned, written_beside
+from fedlab.files import (
+    PART_PATTERN,
+    create_part,
+    make_private_folders,
+    remove_abandoned,
+    written_beside,
+)
 
 CheckFn: TypeAlias = Callable[[Path], None]
 ENOUGH_BYTES = 6 * 10**9  # more than Federated EMNIST's download and the unpacked file together
@@ -47,7 +53,7 @@ def download_and_unpack(
         ValueError: The file is too large or damaged, has another SHA-256 or is not good, or the
             address redirects from https to another protocol.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folders(target.parent)
     remove_abandoned(target.parent, re.escape(target.name) + PART_PATTERN)
     _check_space(target.parent, ENOUGH_BYTES)
     with create_part(target) as packed:
@@ -140,7 +146,7 @@ def unpack_to_cache(packed: Path, cache_dir: Path, *, check_fn: CheckFn) -> Path
     digest = pooch.file_hash(packed)
     target = cache_dir / f"{packed.stem.removesuffix('.sqlite')}-{digest[:16]}.sqlite"
     if not target.exists():
-        cache_dir.mkdir(parents=True, exist_ok=True)
+        make_private_folders(cache_dir)
         remove_abandoned(cache_dir, r".+-[0-9a-f]{16}\.sqlite" + PART_PATTERN)
         _check_space(cache_dir, min(_MAX_PACKING_RATIO * packed.stat().st_size, ENOUGH_BYTES))
         unpack(packed, target, check_fn=check_fn, shown_name=str(packed))

@@ -51,13 +51,14 @@ def load_emnist(
         url: The address of a mirror of the `.sqlite.lzma` file, http or https. Default: the variable
             `FEDLAB_EMNIST_URL`, or Google's storage if it is not set.
         known_hash: The SHA-256 of the file at `url`, which is then checked. Default: no such check.
-        cache_dir: The folder of the unpacked file. Default: `fedlab.files.cache_dir()`.
+        cache_dir: The folder of the unpacked file. One that does not exist is made for this user
+            alone. Default: `fedlab.files.cache_dir()`.
 
     Returns:
         `(train, test)`, with every writer in both.
 
     Raises:
-        FileNotFoundError: The file at `path` does not exist.
+        FileNotFoundError: The file at `path` does not exist, or there is no folder for caches.
         OSError: There is not enough space for the download and the unpacked file.
         ConnectionError: The download failed; the message names other ways to the data.
         ValueError: The file is damaged, has another SHA-256 or is not of Federated EMNIST's format.
@@ -65,9 +66,8 @@ def load_emnist(
     splits, num_classes = (
         (DIGIT_SPLITS, NUM_DIGITS) if only_digits else (ALL_SPLITS, NUM_CHARACTERS)
     )
-    cache_dir = Path(cache_dir or files.cache_dir())
     if path is None:
-        path = cache_dir / FILE_NAME
+        path = Path(cache_dir or files.cache_dir()) / FILE_NAME
         if not path.exists():
             origin = url or os.environ.get(URL_VARIABLE) or URL
             download.download_and_unpack(
@@ -99,7 +99,8 @@ def load_sqlite(
             images have 28x28 pixels.
         splits: The names of the splits to return, in this order.
         num_classes: Number of labels; labels must lie in [0, num_classes).
-        cache_dir: The folder of unpacked files. Default: `fedlab.files.cache_dir()`.
+        cache_dir: The folder of unpacked files. One that does not exist is made for this user alone.
+            Default: `fedlab.files.cache_dir()`.
 
     Returns:
         One `MemoryClientData` per split. A client is read when its examples are first used.
