@@ -1,4 +1,7 @@
-"""Scripts in a mount namespace of their own, where file systems can be full, read-only or noexec."""
+"""Scripts in a mount namespace of their own, where file systems can be full, read-only or noexec.
+
+Imports no TensorFlow: not every test that mounts needs it.
+"""
 
 import os
 import shutil
@@ -6,39 +9,48 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
-from helpers import tiny
+
+_TESTS = Path(__file__).parents[1]
+
+
+def within_mounts(mounts: Sequence[str], *, has_home: bool = True) -> list[str]:
+    """Returns the beginning of a command; skips the test where this user may not mount.
+
+    Args:
+        mounts: The arguments of `mount`, one text for each call.
+        has_home: Whether the user has a home folder and is known to the system.
+    """
+    unshare = ["unshare", "--map-root-user", "--mount", "sh", "-ec"]
+    script = "".join(f"mount {mount}\n" for mount in mounts)
+    tried = shutil.which("unshare") and subprocess.run([*unshare, script], check=False)
+    if not tried or tried.returncode:
+        pytest.skip("This system does not let this user mount anything.")
+    nobody = "" if has_home else "env -u HOME -u XDG_CACHE_HOME unshare --user --map-user=54321"
+    return [*unshare, f'{script}exec {nobody} "$@"', "sh"]
 
 
 def run_with_mounts(
     mounts: Sequence[str], code: str, *, has_home: bool = True, **variables: str
 ) -> str:
-    """Returns what a script prints; skips the test where this user may not mount.
+    """Returns what a script prints.
 
     Args:
-        mounts: The arguments of `mount`, one text for each call.
+        mounts: See `within_mounts`.
         code: The script.
-        has_home: Whether the user has a home folder and is known to the system.
+        has_home: See `within_mounts`.
         **variables: Of its environment.
     """
-    unshare = ["unshare", "--map-root-user", "--mount"]
-    if not shutil.which("unshare") or subprocess.run([*unshare, "true"], check=False).returncode:
-        pytest.skip("This system lets this user mount nothing (unshare --map-root-user --mount).")
-    nobody = "" if has_home else "env -u HOME -u XDG_CACHE_HOME unshare --user --map-user=54321"
-    script = "".join(f"mount {mount} || exit 77\n" for mount in mounts)
+    command = [*within_mounts(mounts, has_home=has_home), sys.executable, "-c"]
     done = subprocess.run(
-        [
-            *(*unshare, "sh", "-c", f'{script} exec {nobody} "$@"', "sh"),
-            *(sys.executable, "-c", textwrap.dedent(code)),
-        ],
-        env=os.environ | {"PYTHONPATH": f"{tiny.TESTS.parent}:{tiny.TESTS}"} | variables,
+        [*command, textwrap.dedent(code)],
+        env=os.environ | {"PYTHONPATH": f"{_TESTS.parent}:{_TESTS}"} | variables,
         capture_output=True,
         text=True,
-        timeout=tiny.TIMEOUT,
+        timeout=120,
         check=False,
     )
-    if done.returncode == 77:
-        pytest.skip(f"This system does not mount: {done.stderr}")
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout + done.stderr
