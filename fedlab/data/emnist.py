@@ -11,8 +11,8 @@ import tensorflow as tf
 from fedlab import files
 from fedlab.data import download, sqlite_file
 from fedlab.data.client_data import DIGIT_SHAPE, NUM_DIGITS, Examples, MemoryClientData
+from fedlab.dataset_names import EMNIST_FILE
 
-FILE_NAME = "emnist_all.sqlite"
 URL = "https://storage.googleapis.com/tff-datasets-public/emnist_all.sqlite.lzma"
 URL_VARIABLE = "FEDLAB_EMNIST_URL"
 DIGIT_SPLITS = ("digits_only_train", "digits_only_test")
@@ -67,7 +67,7 @@ def load_emnist(
         (DIGIT_SPLITS, NUM_DIGITS) if only_digits else (ALL_SPLITS, NUM_CHARACTERS)
     )
     if path is None:
-        path = Path(cache_dir or files.cache_dir()) / FILE_NAME
+        path = Path(cache_dir or files.cache_dir()) / EMNIST_FILE
         if not path.exists():
             origin = url or os.environ.get(URL_VARIABLE) or URL
             download.download_and_unpack(
