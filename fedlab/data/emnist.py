@@ -50,7 +50,8 @@ def load_emnist(
         path: A local file, `.sqlite` or `.sqlite.lzma`. Default: the file is downloaded.
         url: The address of a mirror of the `.sqlite.lzma` file, http or https. Default: the variable
             `FEDLAB_EMNIST_URL`, or Google's storage if it is not set.
-        known_hash: The SHA-256 of the file at `url`, which is then checked. Default: no such check.
+        known_hash: The SHA-256 of the file at `url`, which is then checked. Default: no such check;
+            TFF publishes no SHA-256 of Google's file.
         cache_dir: The folder of the unpacked file. One that does not exist is made for this user
             alone. Default: `fedlab.files.cache_dir()`.
 
