@@ -10,6 +10,10 @@ from typing import Any
 
 # All that this import changes. A user's own setting stays.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read by Ray when it is loaded
+if not os.access("/dev/shm", os.W_OK):  # else joblib, which TFF loads, warns in a first cell
+    os.environ.setdefault("JOBLIB_MULTIPROCESSING", "0")
+if os.path.expanduser("~") == "~":  # a user without a home: else Keras makes a folder called ~
+    os.environ.setdefault("KERAS_HOME", os.devnull)
 if "tensorflow" not in sys.modules:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow when it is loaded
 else:  # as the first module that loads it does: before it computes anything

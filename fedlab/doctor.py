@@ -15,10 +15,10 @@ import subprocess
 import sys
 import time
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fedlab.files import cache_dir
+from fedlab import dataset_names, files
 
 _ROOT = Path(__file__).resolve().parent.parent
 _REBUILD = "Remove the folder .venv, run ./lab build (conda: the commands in environment.yml)."
@@ -26,7 +26,10 @@ _LINUX = "Linux x86-64 is needed: WSL2 on Windows, else a container or Codespace
 _GLIBC = "glibc 2.31 is needed: Debian 11, Ubuntu 20.04 or newer."
 _AVX = "TensorFlow needs a CPU with AVX. In a virtual machine, pass the host's CPU through."
 _MEMORY = "A notebook takes 1-2 GB (real EMNIST: 3 GB and more). Close programs, shut kernels down."
-_DATASET = 'Set it to "digits", "emnist" or the full path of a .sqlite or .sqlite.lzma file.'
+_DATASET = (
+    f'Set it to "{dataset_names.DIGITS}", "{dataset_names.EMNIST}", a name that your program registers, '
+    "or the full path of a .sqlite or .sqlite.lzma file."
+)
 _MAGIC = {".sqlite": b"SQLite format 3\0", ".lzma": b"]\0\0", ".xz": b"\xfd7zXZ\0"}
 
 
@@ -56,7 +59,7 @@ def check_machine() -> list[Check]:
     has_avx = "avx" in cpu.get("flags", "").split()
     model = f"{cpu.get('model name', 'unknown model')}, {'with' if has_avx else 'without'} AVX"
     total, available = (size / 2**30 for size in _memory_bytes())
-    needed = 3 if os.environ.get("FEDLAB_DATASET") == "emnist" else 2
+    needed = 3 if dataset_names.choose() == dataset_names.EMNIST else 2
     disk = shutil.disk_usage(_ROOT).free / 2**30
     return [
         Check("Python", python, python.startswith("3.11."), f"3.11 is needed. {_REBUILD}"),
@@ -120,21 +123,34 @@ def check_worker() -> Check:
 
 def check_datasets() -> list[Check]:
     """Checks the data sets, and marks the one that the variable FEDLAB_DATASET chooses."""
-    chosen = os.environ.get("FEDLAB_DATASET") or "digits"
-    used = {chosen: " <- used"}
-    emnist = cache_dir() / "emnist_all.sqlite"
-    fault = _file_fault(emnist) if emnist.exists() else ""
-    missing = f"not downloaded yet, needs 6 GB of disk, goes to {emnist}"
-    state = fault or (str(emnist) if emnist.exists() else missing)
-    checks = [
-        Check("data: digits", f"embedded{used.get('digits', '')}"),
-        Check("data: emnist", f"{state}{used.get('emnist', '')}", not fault, f"Remove {emnist}."),
-    ]
-    if chosen not in ("digits", "emnist"):
-        fault = _file_fault(Path(chosen).expanduser())
-        value = f"{fault or chosen}{used[chosen]}"
-        checks.append(Check("data: FEDLAB_DATASET", value, not fault, _DATASET))
-    return checks
+    chosen = dataset_names.choose()
+    digits = Check(f"data: {dataset_names.DIGITS}", "embedded")
+    checks = {dataset_names.DIGITS: digits, dataset_names.EMNIST: _check_emnist()}
+    if chosen not in checks:
+        checks[chosen] = _check_other(chosen)
+    checks[chosen] = replace(checks[chosen], value=f"{checks[chosen].value} <- used")
+    return list(checks.values())
+
+
+def _check_emnist() -> Check:
+    name = f"data: {dataset_names.EMNIST}"
+    try:
+        path = files.cache_dir() / dataset_names.EMNIST_FILE
+    except FileNotFoundError as error:
+        is_needed = dataset_names.choose() == dataset_names.EMNIST
+        return Check(name, str(error).rstrip("."), not is_needed, "Or load it with cache_dir=.")
+    if not path.exists():
+        return Check(name, f"not downloaded yet, needs 6 GB of disk, goes to {path}")
+    fault = _file_fault(path)
+    return Check(name, fault or str(path), not fault, f"Remove {path}.")
+
+
+def _check_other(chosen: str) -> Check:
+    name = f"data: {dataset_names.DATASET_VARIABLE}"
+    if not dataset_names.is_path(chosen):  # the doctor does not run the program
+        return Check(name, f"{chosen}, where a program registers it: not checked")
+    fault = _file_fault(Path(chosen).expanduser())
+    return Check(name, fault or chosen, not fault, _DATASET)
 
 
 def _file_fault(path: Path) -> str:

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 # What `create_part` adds to a file's name. Only this program writes such names.
 PART_PATTERN = r"\.fedlab-part-[0-9a-f]{12}"
@@ -23,12 +24,23 @@ _MAX_LINE = 1 << 16
 
 
 def cache_dir() -> Path:
-    """Returns the folder of downloads, TFF's worker and what is compiled: `~/.cache/fedlab`."""
+    """Returns the folder of downloads, TFF's worker and what is compiled: `~/.cache/fedlab`.
+
+    Raises:
+        FileNotFoundError: This user has no home folder.
+    """
     try:
-        from platformdirs import user_cache_dir  # here: the doctor runs where it is missing, too
-    except ImportError:
-        return Path.home() / ".cache" / "fedlab"
-    return Path(user_cache_dir("fedlab"))
+        try:
+            from platformdirs import (
+                user_cache_dir,
+            )  # here: the doctor runs where it is missing, too
+        except ImportError:
+            return Path.home() / ".cache" / "fedlab"
+        return Path(user_cache_dir("fedlab"))
+    except RuntimeError as error:
+        raise FileNotFoundError(
+            "This user has no home folder. Set the variable XDG_CACHE_HOME to a folder for caches."
+        ) from error
 
 
 def resolve_target(path: Path, first_line: str = "") -> Path:
@@ -134,12 +146,63 @@ def write_text(target: Path, text: str, *, first_line: str = "") -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def is_ours(path: Path) -> bool:
-    """Returns whether the file exists, belongs to this user, and nobody else may change it."""
-    if not path.exists():
-        return False
-    status = path.stat()
-    return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+def open_ours(path: Path) -> BinaryIO:
+    """Opens a file for reading that this user alone may change or exchange.
+
+    What is checked is what is open, whatever happens to the names afterwards.
+
+    Args:
+        path: A regular file. Neither it nor its folder may be a symbolic link; the folders above may.
+
+    Raises:
+        PermissionError: The file or its folder is another user's, or others may write to it.
+        OSError: There is no such file, or it is something else.
+    """
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        _check_ours(os.fstat(folder), path.parent)
+        # O_NONBLOCK: a named pipe would be waited for.
+        descriptor = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    finally:
+        os.close(folder)
+    try:
+        status = os.fstat(descriptor)
+        _check_ours(status, path)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(f"{path} is not a regular file.")
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _check_ours(status: os.stat_result, path: Path) -> None:
+    if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(f"{path} is another user's, or others may write to it.")
+
+
+def make_private_folders(folder: Path) -> None:
+    """Makes a folder and those above it that do not exist, for this user alone, whatever the umask."""
+    for path in (*reversed(folder.parents), folder):
+        if not path.is_dir():
+            path.mkdir(mode=0o700, exist_ok=True)
+
+
+def make_own_folder(folder: Path) -> None:
+    """Makes a folder for this user alone, or checks that this user alone may write to it.
+
+    Args:
+        folder: The folder; those above it are made, too.
+
+    Raises:
+        PermissionError: The folder is another user's, or others may write to it.
+        OSError: It cannot be made, or something else, such as a symbolic link, has its name.
+    """
+    make_private_folders(folder)
+    status = folder.lstat()
+    _check_ours(status, folder)
+    if not stat.S_ISDIR(status.st_mode):
+        raise NotADirectoryError(f"{folder} is a symbolic link.")
 
 
 def make_marked_folder(folder: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_version_that_is_not_the_locks_is_a_problem():
     "chosen, said",
     [
         ("/no/such.sqlite", "there is no file /no/such.sqlite"),
-        ("digitz", "digitz is not a full path"),
+        ("digits.sqlite", "digits.sqlite is not a full path"),
         ("{tmp}/text.sqlite", "is no .sqlite"),
     ],
 )
@@ -99,6 +99,27 @@ def test_the_digits_are_used_unless_told_otherwise(monkeypatch):
     digits, emnist = doctor.check_datasets()
     assert USED not in digits.value
     assert USED in emnist.value
+
+
+def test_a_registered_name_is_not_refused(monkeypatch):
+    monkeypatch.setenv("FEDLAB_DATASET", "colours")
+    *others, check = doctor.check_datasets()
+    assert check == doctor.Check(
+        "data: FEDLAB_DATASET", f"colours, where a program registers it: not checked{USED}"
+    )
+    assert not [other for other in others if USED in other.value]
+
+
+@pytest.mark.parametrize("chosen", ["digits", "emnist"])
+def test_without_a_home_the_data_to_be_downloaded_have_no_place(monkeypatch, chosen):
+    def find_nothing():
+        raise FileNotFoundError("This user has no home folder.")
+
+    monkeypatch.setattr(doctor.files, "cache_dir", find_nothing)
+    monkeypatch.setenv("FEDLAB_DATASET", chosen)
+    wrong = problems(doctor.check_datasets())
+    assert [check.name for check in wrong] == ["data: emnist"] * (chosen == "emnist")
+    assert all("no home folder" in check.value for check in wrong)
 
 
 def test_a_broken_import_is_reported(monkeypatch, tmp_path):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import socket
 import stat
 import time
@@ -54,6 +55,99 @@ def test_another_process_may_remove_the_same(tmp_path, monkeypatch):
 def test_the_cache_is_the_platform_s(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert files.cache_dir() == tmp_path / "fedlab" == Path(platformdirs.user_cache_dir("fedlab"))
+
+
+def test_without_a_home_there_is_no_cache(monkeypatch):
+    def find_nobody(uid):
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", find_nobody)
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(FileNotFoundError, match="no home folder. Set the variable XDG_CACHE_HOME"):
+        files.cache_dir()
+
+
+# What this user alone may change
+
+
+@pytest.fixture
+def own(tmp_path):
+    path = tmp_path / "folder" / "file"
+    path.parent.mkdir(mode=0o700)
+    path.write_text("own")
+    return path
+
+
+def link_the_file(path):
+    path.rename(path.with_name("target"))
+    path.symlink_to("target")
+
+
+def link_the_folder(path):
+    path.parent.rename(path.parent.with_name("target"))
+    path.parent.symlink_to("target")
+
+
+SPOILT = {
+    "file others may write": lambda path: path.chmod(0o602),
+    "file the group may write": lambda path: path.chmod(0o620),
+    "folder others may write": lambda path: path.parent.chmod(0o702),
+    "folder the group may write": lambda path: path.parent.chmod(0o720),
+    "linked file": link_the_file,
+    "linked folder": link_the_folder,
+    "pipe": lambda path: [path.unlink(), os.mkfifo(path)],
+    "folder in its place": lambda path: [path.unlink(), path.mkdir()],
+    "nothing": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_what_others_may_change_is_not_opened(own, how):
+    files.open_ours(own).close()
+    SPOILT[how](own)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(OSError):
+        files.open_ours(own)
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_another_user_s_file_is_not_opened(own, monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: own.stat().st_uid + 1)
+    with pytest.raises(PermissionError, match="is another user's, or others may write to it"):
+        files.open_ours(own)
+    with pytest.raises(PermissionError, match="is another user's, or others may write to it"):
+        files.make_own_folder(own.parent)
+
+
+def test_what_is_open_is_what_was_checked(own):
+    with files.open_ours(own) as file:
+        own.unlink()
+        own.write_text("exchanged")
+        assert file.read() == b"own"
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o002, 0o077])
+def test_new_folders_are_this_user_s_alone_whatever_the_umask(tmp_path, umask):
+    tmp_path.chmod(0o755)
+    before = os.umask(umask)
+    try:
+        files.make_own_folder(tmp_path / "a" / "b" / "c")
+    finally:
+        os.umask(before)
+    made = [tmp_path / name for name in ("", "a", "a/b", "a/b/c")]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in made] == [0o755, 0o700, 0o700, 0o700]
+
+
+@pytest.mark.parametrize(
+    "how", ["folder others may write", "folder the group may write", "linked folder"]
+)
+def test_a_folder_that_is_not_this_user_s_alone_is_refused_and_stays(own, how):
+    SPOILT[how](own)
+    before = own.parent.lstat()
+    with pytest.raises(OSError, match="others may write to it|is a symbolic link"):
+        files.make_own_folder(own.parent)
+    assert own.parent.lstat() == before
 
 
 # What is written over

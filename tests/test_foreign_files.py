@@ -78,7 +78,7 @@ def planted(tmp_path, monkeypatch):
     folders = {name: tmp_path / name for name in names} | {"xdg": tmp_path / "xdg"}
     inner = [
         tmp_path / "compiled" / disk_cache.FOLDER_NAME,
-        *(tmp_path / "xdg" / "fedlab" / name for name in (".", "compiled", "study")),
+        *(tmp_path / "xdg" / "fedlab" / name for name in (".", "compiled", "study", "worker")),
     ]
     for folder in (*folders.values(), *inner):
         plant(folder)
@@ -131,8 +131,10 @@ def test_every_foreign_file_is_there_after_everything_was_run(
         patch.setattr(
             fedlab.runtime.native.worker, "_copy_worker", lambda source, target: target.touch(0o700)
         )
-        worker = fedlab.runtime.native.worker._private_worker("unused")
-        assert Path(worker).parent == planted["xdg"] / "fedlab"
+        (planted["xdg"] / "fedlab" / "worker").chmod(0o700)
+        with fedlab.runtime.native.worker._open_worker(tmp_path / "unused") as worker:
+            folder = Path(os.readlink(f"/proc/self/fd/{worker.fileno()}")).parent
+        assert folder == planted["xdg"] / "fedlab" / "worker"
 
     # A study.
     dataset = studies.create_dataset()
@@ -154,7 +156,10 @@ def test_every_foreign_file_is_there_after_everything_was_run(
 
 
 def same(name: str, after: tuple | None, before: tuple) -> bool:
-    if name == str(Path("xdg", "fedlab", "compiled")):  # the test itself has closed it to others
+    if Path(name) in (
+        Path("xdg/fedlab/compiled"),
+        Path("xdg/fedlab/worker"),
+    ):  # the test itself has closed it to others
         return after == (stat.S_IFDIR | 0o700, "")
     return after == before
 

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from helpers.mounts import within_mounts
 
 ROOT = Path(__file__).resolve().parent.parent
 # In place of the environment's Python: notes how it was called; some calls fail on request.
@@ -185,6 +186,39 @@ def test_an_environment_of_the_user_s_own_is_not_removed(machine):
     )
     for name in ("pyvenv.cfg", "built", "bin/python"):
         assert (folder / name).read_text() == "the user's"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="Only root can give a file to another user.")
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_another_user_s_environment_is_not_removed(machine, is_finished):
+    folder = machine.repo / ".venv"
+    assert machine.run("build", UV_CODE="0" if is_finished else "1")[0] == int(not is_finished)
+    (folder / "bin" / "python").chmod(0o600)  # cannot be executed
+    os.chown(folder, 54321, -1)
+    code, out, err = machine.run("build")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"lab: {folder} belongs to UNKNOWN and does not run for you. It was left")
+    assert err.count("\n") == 1
+    assert (folder / "bin" / "python").exists() and (folder / "built").exists()
+
+
+def test_a_path_with_a_colon_is_told_in_one_line(machine):
+    machine.repo = machine.repo.rename(machine.repo.with_name("my:course"))
+    for command in ("doctor", "test", "build"):
+        code, out, err = machine.run(command)
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert err.startswith(f"lab: the path {machine.repo} contains a ':'")
+    assert not (machine.repo / ".venv").exists()
+    assert machine.run("help")[0] == 0
+
+
+@pytest.mark.parametrize("option, seen", [("ro", "0"), ("rw", "-")])
+def test_joblib_is_told_where_it_can_share_no_memory(machine, option, seen):
+    machine.stub("env_python", 'echo "${JOBLIB_MULTIPROCESSING:--} $*" >> "$STUB_LOG"')
+    prefix = within_mounts([f"-t tmpfs -o {option} none /dev/shm"])
+    command = [*prefix, machine.repo / "lab", "doctor"]
+    subprocess.run(command, env=machine.environment, check=True)
+    assert machine.log.read_text().splitlines()[-1] == f"{seen} -m fedlab doctor"
 
 
 def test_an_empty_folder_and_a_link_may_stand_in_the_environment_s_place(machine, tmp_path):

@@ -9,6 +9,7 @@ import sys
 import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
+from helpers.mounts import run_with_mounts
 
 import fedlab.models  # noqa: F401 - sets TensorFlow's log up
 
@@ -53,17 +54,19 @@ def test_all_else_is_told(told, line):
     assert told == [line.replace("%s", "two")]
 
 
+OURS = "TF_CPP_MIN_LOG_LEVEL TF_NUM_INTRAOP_THREADS RAY_USAGE_STATS_ENABLED JOBLIB_MULTIPROCESSING".split()
+
+
 def ask(code: str, *args: str, **variables: str) -> str:
     """What a new process without settings of its own prints."""
-    ours = ("TF_CPP_MIN_LOG_LEVEL", "TF_NUM_INTRAOP_THREADS", "RAY_USAGE_STATS_ENABLED")
-    env = {name: value for name, value in os.environ.items() if name not in ours} | variables
+    env = {name: value for name, value in os.environ.items() if name not in OURS} | variables
     done = subprocess.run(
         [sys.executable, "-c", code, *args], env=env, capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
 
 
-def test_the_import_sets_two_variables_and_nothing_else():
+def test_on_most_machines_the_import_sets_two_variables_and_nothing_else():
     code = """
 import atexit, logging, os
 before, hooks = dict(os.environ), atexit._ncallbacks()
@@ -74,6 +77,45 @@ print(sorted(os.environ.items() - before.items()), before.keys() - os.environ.ke
     expected = "[('RAY_USAGE_STATS_ENABLED', '0'), ('TF_CPP_MIN_LOG_LEVEL', '3')] set() 0 []"
     assert ask(code) == expected
     assert ask(code, TF_CPP_MIN_LOG_LEVEL="0", RAY_USAGE_STATS_ENABLED="1") == "[] set() 0 []"
+
+
+NO_SHARED_MEMORY = "-t tmpfs -o ro none /dev/shm"
+
+
+@pytest.mark.parametrize("setting, said", [(None, "0"), ("1", "serial mode")])
+def test_without_shared_memory_the_first_cell_is_silent(monkeypatch, setting, said):
+    """TFF loads joblib, which warns there unless it is told to work serially."""
+    for name in OURS:
+        monkeypatch.delenv(name, raising=False)
+    if setting is not None:
+        monkeypatch.setenv("JOBLIB_MULTIPROCESSING", setting)
+    code = """
+    import fedlab, os
+    from fedlab import data
+    data.load("digits", num_clients=3)
+    if os.environ["JOBLIB_MULTIPROCESSING"] == "0":
+        print(0)
+    """
+    out = run_with_mounts([NO_SHARED_MEMORY], code)
+    assert out.strip() == said if setting is None else said in out
+
+
+def test_without_a_home_both_runtimes_work_and_leave_nothing(tmp_path):
+    for name in ("here", "tmp"):
+        (tmp_path / name).mkdir()
+    code = f"""
+    import os
+    os.chdir({str(tmp_path / "here")!r})
+    import fedlab
+    from helpers import tiny
+    runner = fedlab.compile(tiny.build_process())
+    runner.next(runner.initialize(), tiny.create_cohort())
+    print(os.path.expanduser("~"), tiny.call_worker())
+    """
+    variables = {"FEDLAB_COMPILED": "", "TMPDIR": str(tmp_path / "tmp")}
+    out = run_with_mounts([], code, has_home=False, **variables)
+    assert out.splitlines()[-1] == "~ 2"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["here", "tmp"]
 
 
 THREADS = """

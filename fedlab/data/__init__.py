@@ -11,7 +11,6 @@ from fedlab.data.digits import load_digits
 from fedlab.data.emnist import load_emnist, load_sqlite
 from fedlab.data.federated_dataset import FederatedDataset
 from fedlab.data.registry import (
-    DATASET_VARIABLE,
     DatasetEntry,
     describe,
     load,
@@ -20,6 +19,7 @@ from fedlab.data.registry import (
     selected,
     show_name,
 )
+from fedlab.dataset_names import DATASET_VARIABLE
 
 __all__ = [
     "DATASET_VARIABLE",

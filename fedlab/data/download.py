@@ -4,10 +4,12 @@ Pooch downloads and hashes. `pooch.retrieve` and `pooch.Decompress` are not used
 and they unpack to the final name before anything is checked.
 """
 
+import contextlib
 import errno
 import lzma
 import re
 import shutil
+import threading
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
@@ -18,13 +20,21 @@ from pooch.hashes import hash_matches
 from tqdm.auto import tqdm
 from tqdm.utils import CallbackIOWrapper
 
-from fedlab.files import PART_PATTERN, create_part, remove_abandoned, written_beside
+from fedlab.files import (
+    PART_PATTERN,
+    create_part,
+    make_private_folders,
+    remove_abandoned,
+    written_beside,
+)
 
 CheckFn: TypeAlias = Callable[[Path], None]
 ENOUGH_BYTES = 6 * 10**9  # more than Federated EMNIST's download and the unpacked file together
 MAX_BYTES = ENOUGH_BYTES  # of a download, and of an unpacked file
 _CHUNK = 1 << 20
-_TIMEOUT_SECONDS = 30
+_TIMEOUT_SECONDS = 30  # without a byte
+_MIN_BYTES_PER_SECOND = 1000  # on average over
+_SPEED_SECONDS = 60
 _BAR_AFTER_SECONDS = 1
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _MAX_PACKING_RATIO = 25  # unpacked size divided by packed size; a uniform background packs well
@@ -47,14 +57,14 @@ def download_and_unpack(
         ValueError: The file is too large or damaged, has another SHA-256 or is not good, or the
             address redirects from https to another protocol.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folders(target.parent)
     remove_abandoned(target.parent, re.escape(target.name) + PART_PATTERN)
     _check_space(target.parent, ENOUGH_BYTES)
     with create_part(target) as packed:
         try:
             _download(url, packed, target)
-            hash_matches(packed, known_hash, strict=True, source=url)
-            unpack(packed, target, check_fn=check_fn, shown_name=url)
+            hash_matches(packed, known_hash, strict=True, source=_hide_secrets(url))
+            unpack(packed, target, check_fn=check_fn, shown_name=_hide_secrets(url))
         except ValueError as error:
             raise ValueError(f"{error} {_three_ways(target)}") from error
 
@@ -73,28 +83,80 @@ def _no_space(folder: Path, content: str) -> OSError:
 
 
 def _download(url: str, packed: Path, target: Path) -> None:
+    shown = _hide_secrets(url)
     # Pooch tests the truth of the bar before it sets the total; without a total that is an error.
     with (
         packed.open("wb") as file,
-        tqdm(total=1, unit="B", unit_scale=True, desc=f"Downloading {_base_name(url)}") as bar,
+        tqdm(total=1, unit="B", unit_scale=True, desc=f"Downloading {_base_name(shown)}") as bar,
+        _SpeedCheck(file) as speed_check,
     ):
+        hooks = {"response": [_check_redirection, speed_check.start]}
         try:
-            pooch.HTTPDownloader(
-                progressbar=bar, timeout=_TIMEOUT_SECONDS, hooks={"response": _check_redirection}
-            )(url, _bounded(file, url), None)
+            pooch.HTTPDownloader(progressbar=bar, timeout=_TIMEOUT_SECONDS, hooks=hooks)(
+                url, _bounded(file, shown), None
+            )
         except OSError as error:  # every error of requests is one
             if error.errno in _FULL:
                 raise _no_space(target.parent, "the download") from error
-            raise ConnectionError(
-                f"Could not download {url} ({type(error).__name__}). {_three_ways(target)}"
-            ) from error
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            reason = f"HTTP status {status}" if status else type(error).__name__
+        else:
+            reason = ""
+    if speed_check.is_slow:
+        reason = f"less than {_MIN_BYTES_PER_SECOND} bytes a second"
+    if reason:  # not raised `from` what names the whole address
+        raise ConnectionError(f"Could not download {shown} ({reason}). {_three_ways(target)}")
+
+
+class _SpeedCheck:
+    """Ends a download that hardly moves: the time-out counts anew with each byte."""
+
+    def __init__(self, file: IO[bytes]):
+        self.is_slow = False
+        self._file = file
+        self._is_over = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> "_SpeedCheck":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def start(self, response: Any, **_options: Any) -> None:
+        """Watches from the answer on; each redirection is an answer, too."""
+        thread = threading.Thread(target=self._watch, args=(response,), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _watch(self, response: Any) -> None:
+        seen = 0
+        while not self._is_over.wait(_SPEED_SECONDS):
+            before, seen = seen, self._file.tell()
+            if seen - before < _MIN_BYTES_PER_SECOND * _SPEED_SECONDS:
+                self.is_slow = True
+                with contextlib.suppress(RuntimeError, ValueError, OSError):  # it has just ended
+                    response.raw.shutdown()
+                return
+
+
+def _hide_secrets(url: str) -> str:
+    """Returns an address as it may be shown: without user, password, query and fragment."""
+    *scheme, rest = url.split("://", 1)
+    address, *query = re.split("[?#]", rest, maxsplit=1)
+    shown = "…" if query and "@" in query[0] else re.sub(".*@", "…@", address)
+    return "://".join([*scheme, shown]) + "?…" * bool(query)
 
 
 def _check_redirection(response: Any, **_options: Any) -> None:
     """Raises ValueError for an answer that redirects from https to another protocol."""
     location = urllib.parse.urljoin(response.url, response.headers.get("location", ""))
     if response.url.startswith("https:") and not location.lower().startswith("https:"):
-        raise ValueError(f"{response.url} redirects to {location}, which is not https.")
+        raise ValueError(
+            f"{_hide_secrets(response.url)} redirects to {_hide_secrets(location)}, which is not https."
+        )
 
 
 def _bounded(file: IO[bytes], shown_name: str) -> CallbackIOWrapper:
@@ -140,7 +202,7 @@ def unpack_to_cache(packed: Path, cache_dir: Path, *, check_fn: CheckFn) -> Path
     digest = pooch.file_hash(packed)
     target = cache_dir / f"{packed.stem.removesuffix('.sqlite')}-{digest[:16]}.sqlite"
     if not target.exists():
-        cache_dir.mkdir(parents=True, exist_ok=True)
+        make_private_folders(cache_dir)
         remove_abandoned(cache_dir, r".+-[0-9a-f]{16}\.sqlite" + PART_PATTERN)
         _check_space(cache_dir, min(_MAX_PACKING_RATIO * packed.stat().st_size, ENOUGH_BYTES))
         unpack(packed, target, check_fn=check_fn, shown_name=str(packed))

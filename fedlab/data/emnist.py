@@ -1,20 +1,18 @@
 """Federated EMNIST (Caldas et al. 2018): reads its SQLite file, and downloads it if necessary."""
 
-import contextlib
 import functools
 import os
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from fedlab import files
-from fedlab.data import download
+from fedlab.data import download, sqlite_file
 from fedlab.data.client_data import DIGIT_SHAPE, NUM_DIGITS, Examples, MemoryClientData
+from fedlab.dataset_names import EMNIST_FILE
 
-FILE_NAME = "emnist_all.sqlite"
 URL = "https://storage.googleapis.com/tff-datasets-public/emnist_all.sqlite.lzma"
 URL_VARIABLE = "FEDLAB_EMNIST_URL"
 DIGIT_SPLITS = ("digits_only_train", "digits_only_test")
@@ -23,6 +21,10 @@ NUM_CHARACTERS = 62  # digits, capital and small letters
 _FEATURES = {
     "pixels": tf.io.FixedLenFeature(DIGIT_SHAPE, tf.float32),
     "label": tf.io.FixedLenFeature((), tf.int64),
+}
+_TABLES = {
+    "examples": {"client_id", "split_name", "serialized_example_proto"},
+    "client_metadata": {"client_id", "split_name", "num_examples"},
 }
 
 
@@ -48,14 +50,16 @@ def load_emnist(
         path: A local file, `.sqlite` or `.sqlite.lzma`. Default: the file is downloaded.
         url: The address of a mirror of the `.sqlite.lzma` file, http or https. Default: the variable
             `FEDLAB_EMNIST_URL`, or Google's storage if it is not set.
-        known_hash: The SHA-256 of the file at `url`, which is then checked. Default: no such check.
-        cache_dir: The folder of the unpacked file. Default: `fedlab.files.cache_dir()`.
+        known_hash: The SHA-256 of the file at `url`, which is then checked. Default: no such check;
+            TFF publishes no SHA-256 of Google's file.
+        cache_dir: The folder of the unpacked file. One that does not exist is made for this user
+            alone. Default: `fedlab.files.cache_dir()`.
 
     Returns:
         `(train, test)`, with every writer in both.
 
     Raises:
-        FileNotFoundError: The file at `path` does not exist.
+        FileNotFoundError: The file at `path` does not exist, or there is no folder for caches.
         OSError: There is not enough space for the download and the unpacked file.
         ConnectionError: The download failed; the message names other ways to the data.
         ValueError: The file is damaged, has another SHA-256 or is not of Federated EMNIST's format.
@@ -63,9 +67,8 @@ def load_emnist(
     splits, num_classes = (
         (DIGIT_SPLITS, NUM_DIGITS) if only_digits else (ALL_SPLITS, NUM_CHARACTERS)
     )
-    cache_dir = Path(cache_dir or files.cache_dir())
     if path is None:
-        path = cache_dir / FILE_NAME
+        path = Path(cache_dir or files.cache_dir()) / EMNIST_FILE
         if not path.exists():
             origin = url or os.environ.get(URL_VARIABLE) or URL
             download.download_and_unpack(
@@ -97,7 +100,8 @@ def load_sqlite(
             images have 28x28 pixels.
         splits: The names of the splits to return, in this order.
         num_classes: Number of labels; labels must lie in [0, num_classes).
-        cache_dir: The folder of unpacked files. Default: `fedlab.files.cache_dir()`.
+        cache_dir: The folder of unpacked files. One that does not exist is made for this user alone.
+            Default: `fedlab.files.cache_dir()`.
 
     Returns:
         One `MemoryClientData` per split. A client is read when its examples are first used.
@@ -118,31 +122,37 @@ def load_sqlite(
 
 
 def _load_split(path: Path, split: str, num_classes: int) -> MemoryClientData:
-    with _open(path) as connection:
-        rows = connection.execute(
-            "SELECT client_id FROM client_metadata WHERE split_name = ?", (split,)
-        ).fetchall()
-        names = connection.execute("SELECT DISTINCT split_name FROM client_metadata").fetchall()
+    rows = sqlite_file.fetch(
+        path, "SELECT client_id FROM client_metadata WHERE split_name = ?", (split,)
+    )
     if not rows:
-        present = ", ".join(sorted(name for (name,) in names)) or "none"
-        raise ValueError(f"{path} has no split {split!r}. It has: {present}.")
+        names = sqlite_file.fetch(path, "SELECT DISTINCT split_name FROM client_metadata", ())
+        present = ", ".join(sorted(name for (name,) in names if isinstance(name, str))) or "none"
+        raise ValueError(f"{path} has no split {split!r}. It has: {sqlite_file.shorten(present)}.")
+    for (client_id,) in rows:
+        if not isinstance(client_id, str) or len(client_id) > sqlite_file.MAX_TEXT:
+            raise ValueError(
+                f"{path}: a client id must be text of at most {sqlite_file.MAX_TEXT} characters. "
+                f"Found {sqlite_file.shorten(repr(client_id))}."
+            )
     read_fn = functools.partial(_read_client, path, split)
     return MemoryClientData([client_id for (client_id,) in rows], read_fn, num_classes)
 
 
 def _read_client(path: Path, split: str, client_id: str) -> Examples:
-    with _open(path) as connection:
-        rows = connection.execute(
-            "SELECT serialized_example_proto FROM examples "
-            "WHERE split_name = ? AND client_id = ? ORDER BY rowid",
-            (split, client_id),
-        ).fetchall()
+    rows = sqlite_file.fetch(
+        path,
+        "SELECT rowid, serialized_example_proto FROM examples "
+        "WHERE split_name = ? AND client_id = ?",
+        (split, client_id),
+    )
     if not rows:
         return Examples(np.empty((0, *DIGIT_SHAPE), np.float32), np.empty(0, np.int32))
     try:
-        parsed = tf.io.parse_example([proto for (proto,) in rows], _FEATURES)
-    except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
-        # TensorFlow's message may quote bytes that are no text: a UnicodeDecodeError.
+        protos = [proto for _, proto in sorted(rows, key=lambda row: row[0])]
+        parsed = tf.io.parse_example(protos, _FEATURES)
+    except (tf.errors.InvalidArgumentError, TypeError, ValueError) as error:
+        # A value that is no bytes, or a UnicodeDecodeError: TensorFlow's message may quote bytes.
         raise ValueError(
             f"Client {client_id!r} in {path}: an example is not a tf.train.Example with a 28x28 "
             f"float 'pixels' and an integer 'label'. Get the file again."
@@ -150,22 +160,8 @@ def _read_client(path: Path, split: str, client_id: str) -> Examples:
     return Examples(parsed["pixels"].numpy(), parsed["label"].numpy())
 
 
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[sqlite3.Connection]:
-    """Opens the file read-only. An error of SQLite becomes a ValueError that names the file."""
-    try:
-        with contextlib.closing(
-            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-        ) as connection:
-            yield connection
-    except sqlite3.DatabaseError as error:
-        raise ValueError(f"{path} is damaged ({error}). Get the file again.") from error
-
-
 def check_sqlite(path: Path) -> None:
     """Checks that a file is whole and has the tables of TFF's `SqlClientData`.
-
-    SQLite's header contains the number of pages, so a file that was cut off is noticed at once.
 
     Args:
         path: The file.
@@ -173,24 +169,8 @@ def check_sqlite(path: Path) -> None:
     Raises:
         ValueError: The file is cut off, damaged or of another format. The message names it.
     """
-    with path.open("rb") as file:
-        header = file.read(100)
-    if not header.startswith(b"SQLite format 3\0") or len(header) < 100:
-        raise ValueError(f"{path} is not an SQLite file. Get the file again.")
-    page_size = int.from_bytes(header[16:18], "big")
-    page_size = 65536 if page_size == 1 else page_size  # 65536 has no room in two bytes
-    num_bytes, expected = path.stat().st_size, page_size * int.from_bytes(header[28:32], "big")
-    if num_bytes < expected:
-        raise ValueError(f"{path} is cut off: {num_bytes} of {expected} bytes. Get the file again.")
-    required = {"examples": "serialized_example_proto", "client_metadata": "num_examples"}
-    with _open(path) as connection:
-        for table, column in required.items():
-            columns = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-            if not {"client_id", "split_name", column} <= columns:
-                raise ValueError(
-                    f"{path} is not in the format of TFF's SqlClientData: its table {table!r} "
-                    f"must have client_id, split_name and {column}. Found {sorted(columns)}."
-                )
+    sqlite_file.check_whole(path)
+    sqlite_file.check_tables(path, _TABLES, "TFF's SqlClientData")
 
 
 def check_every_page(path: Path) -> None:
@@ -205,7 +185,4 @@ def check_every_page(path: Path) -> None:
         ValueError: The file is cut off, damaged or of another format. The message names it.
     """
     check_sqlite(path)
-    with _open(path) as connection:
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise ValueError(f"{path} is damaged ({verdict}). Get the file again.")
+    sqlite_file.check_pages(path)

@@ -17,8 +17,7 @@ from fedlab.data.client_data import Examples, MemoryClientData, pool
 from fedlab.data.digits import load_digits
 from fedlab.data.emnist import load_emnist, load_sqlite
 from fedlab.data.federated_dataset import FederatedDataset
-
-DATASET_VARIABLE = "FEDLAB_DATASET"
+from fedlab.dataset_names import DATASET_VARIABLE, DIGITS, EMNIST, choose, is_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +57,7 @@ def register(entry: DatasetEntry) -> None:
     """
     if entry.name in _ENTRIES:
         raise ValueError(f"There is a data set {entry.name!r} already. Choose another name.")
-    if not entry.name or _is_path(entry.name):
+    if not entry.name or is_path(entry.name):
         raise ValueError(
             f"The name of a data set must have no {os.sep!r} and no full stop. Found "
             f"{entry.name!r}."
@@ -73,7 +72,7 @@ def names() -> list[str]:
 
 def selected() -> str:
     """Returns the name in `FEDLAB_DATASET`, "digits" if it is not set, or "file" for a path."""
-    value = os.environ.get(DATASET_VARIABLE) or "digits"
+    value = choose()
     return value if value in _ENTRIES else "file"
 
 
@@ -114,8 +113,8 @@ def load(name: str | os.PathLike[str] | None = None, **options: Any) -> Federate
         >>> len(train.client_ids)
         10
     """
-    argument = os.fspath(name or os.environ.get(DATASET_VARIABLE) or "digits")
-    entry = _build_file_entry(argument) if _is_path(argument) else _get_entry(argument)
+    argument = os.fspath(name or choose())
+    entry = _build_file_entry(argument) if is_path(argument) else _get_entry(argument)
     train, test = entry.load_fn(**options)
     return FederatedDataset(
         entry.name,
@@ -138,15 +137,11 @@ def show_name(argument: str) -> str:
     Raises:
         ValueError: There is no such data set.
     """
-    if not _is_path(argument):
+    if not is_path(argument):
         return _get_entry(argument).name
     path = Path(argument).expanduser()
     # The file in this folder has the name of Federated EMNIST's file, but contains other data.
     return "writer digits" if path.resolve().parent.name == "writer-digits" else path.name
-
-
-def _is_path(name: str) -> bool:
-    return os.sep in name or "." in name
 
 
 def _get_entry(name: str) -> DatasetEntry:
@@ -177,7 +172,7 @@ def _load_public_digits() -> Examples:
 
 register(
     DatasetEntry(
-        name="digits",
+        name=DIGITS,
         description="digits (real digits of scikit-learn, simulated writers)",
         licence="CC BY 4.0",
         source="E. Alpaydin, C. Kaynak, UCI Machine Learning Repository, 1998, in scikit-learn",
@@ -186,7 +181,7 @@ register(
 )
 register(
     DatasetEntry(
-        name="emnist",
+        name=EMNIST,
         description="Federated EMNIST, digits only (real writers)",
         licence="a work of NIST, free to use; prepared by LEAF, BSD-2-Clause",
         source="NIST Special Database 19; G. Cohen et al., EMNIST, 2017; S. Caldas et al., LEAF, 2018",

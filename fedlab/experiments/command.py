@@ -4,10 +4,10 @@ TensorFlow and pandas are imported when a study runs: `python -m fedlab study --
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
+from fedlab import dataset_names
 from fedlab.experiments.plans import PLANS
 from fedlab.experiments.settings import check_name
 
@@ -70,9 +70,7 @@ def _dispatch(args: argparse.Namespace) -> int:
 
     study = studies.STUDIES[args.name]
     if args.report:
-        dataset_name = data.show_name(
-            args.dataset or os.environ.get(data.DATASET_VARIABLE) or "digits"
-        )
+        dataset_name = data.show_name(args.dataset or dataset_names.choose())
         print(f"Wrote {study_actions.write_report(study, dataset_name, args.out)}.")
         return 0
     seeds = [args.seed] if args.seed is not None else range(args.seeds or study.num_seeds)

@@ -11,6 +11,7 @@ import shutil
 import socket
 import ssl
 import threading
+import traceback
 
 import pytest
 from cryptography import x509
@@ -210,6 +211,62 @@ def test_a_failed_download_names_the_ways_leaves_nothing_and_can_be_tried_again(
     assert list(tmp_path.iterdir()) == []
     server.answer(packed_bytes)
     tiny.assert_holds(data.load_emnist(url=server.url, cache_dir=tmp_path)[0], tiny.TRAIN)
+
+
+def test_a_download_that_hardly_moves_is_ended(tmp_path, monkeypatch):
+    """A byte now and then, for ever, without a length: no time-out notices it."""
+    monkeypatch.setattr(download, "_SPEED_SECONDS", 1)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    is_over = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while not is_over.wait(0.05):
+                    self.wfile.write(b"x")
+                    self.wfile.flush()
+
+    before = threading.active_count()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as slow:
+        serving_thread = threading.Thread(target=slow.serve_forever, args=(0.05,), daemon=True)
+        serving_thread.start()
+        url = f"http://127.0.0.1:{slow.server_port}/x.lzma"
+        try:
+            with pytest.raises(
+                ConnectionError, match=r"less than 1000 bytes a second\). Three ways"
+            ):
+                data.load_emnist(url=url, cache_dir=tmp_path)
+        finally:
+            is_over.set()
+            slow.shutdown()
+    serving_thread.join()
+    assert threading.active_count() == before
+    assert list(tmp_path.iterdir()) == []
+
+
+SECRET_ADDRESSES = {
+    "http://user:hunter2@{host}/x.lzma?token=hunter2#hunter2": "http://…@{host}/x.lzma?…",
+    "http://{host}/x.lzma?token=hunter2": "http://{host}/x.lzma?…",
+    "http://user:hun?ter2@{host}/x.lzma": "http://…?…",
+    "http://user:hunter2@/{host}": "http://…@/{host}",
+    "user:hunter2@{host}/x.lzma": "…@{host}/x.lzma",
+    "ftp://user:hunter2@{host}/x.lzma": "ftp://…@{host}/x.lzma",
+}
+
+
+@pytest.mark.parametrize("address", SECRET_ADDRESSES)
+@pytest.mark.parametrize("kind", ["not_found", "sign_in_page", "wrong_hash"])
+def test_no_secret_of_an_address_is_told(server, packed_bytes, tmp_path, capsys, address, kind):
+    if kind != "wrong_hash":
+        server.answer(**FAILURES[kind][1](packed_bytes))
+    host = server.url.split("/")[2]
+    with pytest.raises((ConnectionError, ValueError)) as caught:
+        data.load_emnist(url=address.format(host=host), known_hash="0" * 64, cache_dir=tmp_path)
+    assert SECRET_ADDRESSES[address].format(host=host) in str(caught.value)
+    told = "".join(traceback.format_exception(caught.value)) + capsys.readouterr().err
+    assert "hunter2" not in told and "ter2" not in told and "user" not in told
 
 
 def test_a_refused_connection_names_the_ways(tmp_path, monkeypatch):

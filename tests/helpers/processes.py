@@ -1,5 +1,6 @@
 """What runs beside a test. Imports no TensorFlow: some of what is looked at must not either."""
 
+import os
 import time
 from pathlib import Path
 
@@ -15,6 +16,19 @@ def find_worker(pid: int) -> psutil.Process:
 
 def socket_folder(worker: psutil.Process) -> Path:
     return Path(worker.cwd())
+
+
+def look(temporary: str | Path) -> dict:
+    """What this process holds now, with its children and what lies in a folder and in shared memory."""
+    here = psutil.Process()
+    return {
+        "memory": here.memory_info().rss,
+        "descriptors": here.num_fds(),
+        "threads": here.num_threads(),
+        "children": len(here.children(recursive=True)),
+        "temporary": sorted(os.listdir(temporary)),
+        "shared": sorted(os.listdir("/dev/shm")),
+    }
 
 
 def is_gone(pid: int) -> bool:

@@ -29,15 +29,18 @@ def remember(create: Callable[[], bytes], kind: str, *key: bytes) -> bytes:
     """Returns what `create` returns, from disk if it was made before.
 
     What is stored counts for this version of TensorFlow and of this package, on this processor.
-    Files that are damaged, or that others may write, do not count. A folder that cannot be written
-    makes things slower, no more.
+    Files that are damaged, or that others may write, do not count. No folder, or one that cannot be
+    written or that others may write, makes things slower, no more.
 
     Args:
         create: Makes it. Its errors are raised, and not kept.
         kind: What it is, in small letters.
         *key: All that it depends on, besides.
     """
-    folder = _folder()
+    try:
+        folder = _folder()
+    except FileNotFoundError:  # a user without a home
+        return create()
     path = folder / f"{kind}-{_digest(_surroundings(), *key).hex()[:32]}"
     content = _read(path)
     if content is None:
@@ -63,19 +66,20 @@ def _digest(*parts: bytes) -> bytes:
 
 
 def _read(path: Path) -> bytes | None:
-    with contextlib.suppress(OSError):
-        if files.is_ours(path) and files.is_ours(path.parent):
-            stored = path.read_bytes()
-            digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
-            if digest == _digest(path.name.encode(), content):
-                with contextlib.suppress(OSError):  # a folder that can only be read will do, too
-                    os.utime(path)  # in use
-                return content
+    with contextlib.suppress(OSError), files.open_ours(path) as file:
+        stored = file.read()
+        digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
+        if digest == _digest(path.name.encode(), content):
+            with contextlib.suppress(OSError):  # a folder that can only be read will do, too
+                os.utime(file.fileno())  # in use
+            return content
     return None
 
 
 def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    files.make_own_folder(path.parent)
+    if path.is_symlink():
+        raise ValueError(f"{path} is a symbolic link.")
     with files.written_beside(path, mode=0o600) as part:
         part.write_bytes(_digest(path.name.encode(), content) + content)
 

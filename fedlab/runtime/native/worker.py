@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import grpc
 
@@ -30,8 +31,9 @@ _MAX_MESSAGE_BYTES = 2_000_000_000
 # Without a limit, as stock TFF has it, many clients at once get in each other's way, on one core most
 # of all. The results are the same, bit for bit.
 _CALLS_PER_CORE = 2
+_COPY_FOLDER = "worker"  # in the cache folder
 _COPY_PREFIX = "tff-worker-"
-_COPY_PATTERN = rf"{_COPY_PREFIX}\d[\w.+]*-\d+-\d+({files.PART_PATTERN})?"  # see `_private_worker`
+_COPY_PATTERN = rf"{_COPY_PREFIX}\d[\w.+]*-\d+-\d+({files.PART_PATTERN})?"  # see `_open_worker`
 # The watcher reads a pipe whose other end only the owner holds. When that end closes, for whatever
 # reason, it removes the folder with the socket and ends its process group: the worker, and itself.
 # (A worker that died before has left its own number to others; a group's stays while it is in it.)
@@ -80,21 +82,12 @@ class Worker:
 
     def _start(self) -> None:
         folder = tempfile.mkdtemp(prefix="fedlab-", dir=_short_temp_dir())
-        command = [
-            _private_worker(folder),
-            f"--port={_SOCKET_NAME}",
-            f"--max_concurrent_computation_calls={_CALLS_PER_CORE * len(os.sched_getaffinity(0))}",
-        ]
-        self._process = subprocess.Popen(
-            ["/bin/sh", "-c", _WATCHER, "sh", folder, *command],
-            cwd=folder,
-            env={"TF_NUM_INTRAOP_THREADS": "1"} | os.environ,  # as in this process
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            # A group of its own: the notebook's stop button interrupts us, not the worker.
-            start_new_session=True,
-        )
+        try:
+            with _open_worker(Path(folder)) as program:
+                self._process = _start_process(program.fileno(), folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         options = [
             ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
@@ -102,7 +95,11 @@ class Worker:
         self._status = None
         self._channel = grpc.insecure_channel(f"unix:{folder}/{_SOCKET_NAME}", options)
         self._channel.subscribe(self._note_status, try_to_connect=True)
-        self._wait_until_ready(self._process)
+        try:
+            self._wait_until_ready(self._process)
+        except BaseException:
+            self.close()
+            raise
 
     def _note_status(self, status: grpc.ChannelConnectivity) -> None:
         self._status = status
@@ -115,7 +112,6 @@ class Worker:
                     f"TFF's worker ended at its start, with exit code {process.returncode}."
                 )
             if time.monotonic() > deadline:
-                self.close()
                 raise RuntimeError(f"TFF's worker did not start in {_START_TIMEOUT_SECONDS} s.")
             time.sleep(0.05)
 
@@ -126,29 +122,67 @@ def _short_temp_dir() -> str:
     return folder if len(folder) < 80 else "/tmp"
 
 
-def _private_worker(session_folder: str) -> str:
-    """Returns the path of a private copy of the worker that listens on a socket file.
+def _start_process(program: int, folder: str) -> subprocess.Popen:
+    command = [
+        f"/proc/self/fd/{program}",  # what was checked is what runs, whatever its name leads to now
+        f"--port={_SOCKET_NAME}",
+        f"--max_concurrent_computation_calls={_CALLS_PER_CORE * len(os.sched_getaffinity(0))}",
+    ]
+    return subprocess.Popen(
+        ["/bin/sh", "-c", _WATCHER, "sh", folder, *command],
+        cwd=folder,
+        env={"TF_NUM_INTRAOP_THREADS": "1"} | os.environ,  # as in this process
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=(program,),
+        # A group of its own: the notebook's stop button interrupts us, not the worker.
+        start_new_session=True,
+    )
+
+
+def _open_worker(session_folder: Path) -> BinaryIO:
+    """Opens a private copy of the worker that listens on a socket file.
 
     The copy (300 MB) is made once per user and environment and kept in the cache folder, until it
     has not been used for a day and another is. (A running program stays whole when its file is
-    removed.) Where the folder cannot be written, the copy lives and goes with the session.
+    removed.) Where that folder does not do, the copy lives and goes with the session.
+
+    Raises:
+        RuntimeError: Neither folder will do.
     """
     source = _find_package() / "data" / "worker_binary"
     status = source.stat()
     name = f"{_COPY_PREFIX}{_tff_version()}-{status.st_size}-{status.st_mtime_ns}"
     try:
-        folder = files.cache_dir()
-        folder.mkdir(parents=True, exist_ok=True)
-        target = folder / name
-        if not files.is_ours(target):
-            _copy_worker(source, target)
+        folder = files.cache_dir() / _COPY_FOLDER
+        files.make_own_folder(folder)
+        program = _find_or_copy(source, folder / name)
         with contextlib.suppress(OSError):  # a folder that can only be read will do, too
-            os.utime(target)  # in use
+            os.utime(program.fileno())  # in use
         files.remove_abandoned(folder, _COPY_PATTERN)
-    except (OSError, ValueError):  # ValueError: something else has the name
-        target = Path(session_folder) / name
-        _copy_worker(source, target)
-    return str(target)
+        return program
+    except (OSError, ValueError) as error:  # ValueError: something else has the name
+        reason = error
+    try:
+        return _find_or_copy(source, session_folder / name)
+    except OSError as error:
+        raise RuntimeError(
+            f"TFF's worker needs a folder with {status.st_size >> 20} MB of space where programs "
+            f"may run. The cache will not do: {reason} Nor will the temporary folder: {error} "
+            "Set TMPDIR to a folder that will."
+        ) from error
+
+
+def _find_or_copy(source: Path, target: Path) -> BinaryIO:
+    if os.statvfs(target.parent).f_flag & os.ST_NOEXEC:
+        raise PermissionError(f"no program may run in {target.parent} (noexec).")
+    with contextlib.suppress(OSError):
+        return files.open_ours(target)
+    if target.is_symlink():
+        raise ValueError(f"{target} is a symbolic link.")
+    _copy_worker(source, target)
+    return files.open_ours(target)
 
 
 def _find_package() -> Path:

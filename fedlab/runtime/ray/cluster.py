@@ -54,7 +54,8 @@ class ClusterClients:
 
     Raises:
         ConnectionError: There is no cluster at the address.
-        RuntimeError: The cluster has not enough cores for the workers.
+        RuntimeError: The cluster has not enough cores for the workers, or a cluster of this machine
+            does not start.
         ValueError: `num_partitions` is smaller than 1.
     """
 

@@ -4,11 +4,13 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 import psutil
 import ray
+import ray.exceptions
 from ray._private import ray_constants, services
 from ray._private import worker as ray_worker
 
@@ -37,7 +39,9 @@ def connect(address: str | None, num_workers: int | None) -> Callable[[], None]:
         A function that ends the connection, and the cluster if it was started here.
 
     Raises:
-        ConnectionError: No cluster answers at the address, or this process is connected to another.
+        ConnectionError: No cluster answers at the address, it does not let this process in, or this
+            process is connected to another.
+        RuntimeError: Ray does not start here, for example not in the time that it gives itself.
     """
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     resolved = address and services.canonicalize_bootstrap_address(address)  # as Ray does
@@ -52,8 +56,16 @@ def connect(address: str | None, num_workers: int | None) -> Callable[[], None]:
     ray_worker._worker_logs_enabled = False
     if address is None:
         num_cpus = num_workers or len(os.sched_getaffinity(0))
-        with _loopback_only():
-            ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **quiet)
+        before = psutil.Process().children(recursive=True)
+        try:
+            with _loopback_only():
+                ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **quiet)
+        except Exception as error:  # Ray raises the class Exception itself where time runs out
+            _end_ray_processes(before)
+            raise RuntimeError(
+                f"Ray did not start on this machine: {error} Ray waits half a minute for its own "
+                "processes. Close other programs and try again, or compile with runtime='local'."
+            ) from error
         return _shut_down
     # Ray itself tries for two minutes and then ends this process.
     channel = grpc.insecure_channel(resolved)
@@ -66,7 +78,13 @@ def connect(address: str | None, num_workers: int | None) -> Callable[[], None]:
         ) from None
     finally:
         channel.close()
-    ray.init(address=address, **quiet)
+    try:
+        ray.init(address=address, **quiet)
+    except (ConnectionError, ray.exceptions.AuthenticationError) as error:
+        raise ConnectionError(
+            f"The Ray cluster at {address!r} did not let this process in: {error} If it asks for a "
+            "token, set RAY_AUTH_MODE=token and copy its ~/.ray/auth_token (docs/cluster.md)."
+        ) from error
     return ray.shutdown
 
 
@@ -78,10 +96,25 @@ def _shut_down() -> None:
     family = _find_family()
     ray.shutdown()
     _, left = psutil.wait_procs(family, _SECONDS_TO_END)
-    for process in left:
+    _kill(left)
+
+
+def _end_ray_processes(before: list[psutil.Process]) -> None:
+    """Ends the processes of a Ray that did not start, which Ray leaves until this process ends."""
+    ray.shutdown()
+    programs, left = str(Path(ray.__file__).parent), []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process not in before and programs in " ".join(process.cmdline()):
+                left.append(process)
+    _kill(left)
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(left, _SECONDS_TO_END)
+    psutil.wait_procs(processes, _SECONDS_TO_END)
 
 
 def _find_family() -> list[psutil.Process]:

@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 from helpers import tiny
+from helpers.mounts import run_with_mounts
 
 from fedlab import runtime
 from fedlab.runtime.graph_loading import disk_cache
@@ -81,6 +82,16 @@ def take_another(path):
     another.rename(path)
 
 
+def link_the_file(path):
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+def link_the_folder(path):
+    path.parent.rename(path.parent.with_name("elsewhere"))
+    path.parent.symlink_to("elsewhere")
+
+
 def make_a_folder(path):
     path.unlink()
     path.mkdir()
@@ -88,12 +99,23 @@ def make_a_folder(path):
 
 @pytest.mark.parametrize(
     "damage",
-    [cut_short, change_a_bit, let_others_write, let_others_exchange, take_another, make_a_folder],
+    [
+        cut_short,
+        change_a_bit,
+        let_others_write,
+        let_others_exchange,
+        take_another,
+        link_the_file,
+        link_the_folder,
+        make_a_folder,
+    ],
 )
 def test_a_file_that_is_damaged_or_not_ours_alone_does_not_count(damage, folder):
     remember(lambda: b"first", "kind")
     damage(only_file(folder))
+    linked = [(path, path.stat()) for path in (folder, *folder.iterdir()) if path.is_symlink()]
     assert remember(lambda: b"second", "kind") == b"second"
+    assert [(path, path.stat()) for path, _ in linked] == linked  # nothing is written through it
 
 
 def test_a_damaged_file_is_mended(folder):
@@ -113,6 +135,29 @@ def test_a_folder_that_cannot_be_made_costs_time_and_no_more(folder):
     folder.parent.mkdir(parents=True)
     folder.write_text("a file is in the way")
     assert [remember(lambda n=n: bytes([n]), "kind") for n in (1, 2)] == [b"\1", b"\2"]
+
+
+def test_a_user_without_a_home_waits_longer_and_no_more(monkeypatch):
+    def find_nothing():
+        raise FileNotFoundError("no home")
+
+    monkeypatch.delenv(disk_cache.FOLDER_VARIABLE)
+    monkeypatch.setattr(disk_cache.files, "cache_dir", find_nothing)
+    assert [remember(lambda n=n: bytes([n]), "kind") for n in (1, 2)] == [b"\1", b"\2"]
+
+
+def test_a_full_disk_costs_time_and_leaves_nothing(folder, tmp_path):
+    out = run_with_mounts(
+        [f"-t tmpfs -o size=1m,mode=700 none {tmp_path}"],
+        """
+        import os
+        from pathlib import Path
+        from fedlab.runtime.graph_loading import disk_cache
+        sizes = [len(disk_cache.remember(lambda: bytes(2**21), "kind")) for _ in range(2)]
+        print(sizes, list(Path(os.environ["FEDLAB_COMPILED"]).rglob("*-*")))
+        """,
+    )
+    assert out.splitlines()[-1] == f"[2097152, 2097152] [PosixPath('{folder}')]"
 
 
 def test_a_folder_that_can_only_be_read_will_do(monkeypatch):

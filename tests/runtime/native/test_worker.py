@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import threading
@@ -12,8 +13,10 @@ import jupyter_client
 import psutil
 import pytest
 from helpers import processes, tiny
+from helpers.mounts import run_with_mounts
 from helpers.sockets import ENVIRONMENT, rows, socket_inodes
 
+from fedlab.runtime.native import worker as native_worker
 from fedlab.runtime.native.worker import Worker
 
 
@@ -57,6 +60,90 @@ def test_the_worker_holds_none_of_our_streams(worker):
 def test_the_worker_gives_an_operation_one_thread_as_this_process_does(worker):
     assert worker.environ()["TF_NUM_INTRAOP_THREADS"] == "1"
     assert "TF_NUM_INTRAOP_THREADS" not in os.environ
+
+
+# Where its copy is kept
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A worker program of a few bytes in place of the real one's 300 MB."""
+    monkeypatch.setattr(native_worker, "_copy_worker", lambda source, target: target.touch(0o700))
+
+
+def opened(folder):
+    with native_worker._open_worker(folder) as program:
+        return Path(os.readlink(f"/proc/self/fd/{program.fileno()}"))
+
+
+def let_others_write(folder, program):
+    folder.chmod(0o770)
+
+
+def plant_a_link(folder, program):
+    program.unlink()
+    program.symlink_to("/bin/true")
+
+
+def link_the_folder(folder, program):
+    folder.rename(folder.with_name("elsewhere"))
+    folder.symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize("spoil", [let_others_write, plant_a_link, link_the_folder])
+def test_a_copy_that_others_can_exchange_is_not_run(small, tmp_path, monkeypatch, spoil):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    session = tmp_path / "session"
+    session.mkdir(mode=0o700)
+    kept = opened(session)
+    assert kept.parent == tmp_path / "xdg" / "fedlab" / "worker"
+    assert [p.stat().st_mode & 0o777 for p in kept.parents[:2]] == [0o700, 0o700]
+    assert opened(session) == kept
+    spoil(kept.parent, kept)
+    assert opened(session) == session / kept.name
+
+
+# In a namespace where file systems can be mounted; the worker is a copy of a small program.
+ODD_PLACES = """
+    import os, shutil
+    from fedlab.runtime.native import worker
+    from helpers import processes
+    worker._copy_worker = lambda source, target: shutil.copy("/bin/sleep", target)
+    worker._exchange_address = lambda content: None
+    own = worker.Worker()
+    try:
+        own.get_channel()
+    except RuntimeError as error:
+        print(str(error).replace(os.environ["TMPDIR"], "TMPDIR").rstrip("."))
+    processes.wait_until(lambda: not os.listdir(os.environ["TMPDIR"]))  # the watcher's turn
+    print(os.listdir(os.environ["TMPDIR"]))
+"""
+
+
+@pytest.mark.parametrize(
+    "cache, temporary, said",
+    [
+        ("noexec", None, "ended at its start, with exit code 1$"),  # that of `sleep`: it ran
+        ("noexec", "noexec", "no program may run in .*xdg.* in TMPDIR/.*Set TMPDIR to a folder"),
+        ("size=4k", "size=4k", "cache will not do: .*No space left.*No space left.*Set TMPDIR"),
+        ("no home", None, "ended at its start, with exit code 1$"),
+        ("no home", "size=4k", "cache will not do: This user has no home folder.*Set TMPDIR"),
+    ],
+)
+def test_where_programs_or_files_cannot_be(tmp_path, cache, temporary, said):
+    places = {"xdg": cache if cache != "no home" else None, "tmp": temporary}
+    for name in places:
+        (tmp_path / name).mkdir()
+    out = run_with_mounts(
+        [f"-t tmpfs -o mode=700,{o} none {tmp_path / name}" for name, o in places.items() if o],
+        ODD_PLACES,
+        has_home=cache != "no home",
+        XDG_CACHE_HOME=str(tmp_path / "xdg"),
+        TMPDIR=str(tmp_path / "tmp"),
+    )
+    message, left = out.splitlines()
+    assert re.search(said, message)
+    assert left == "[]"
 
 
 # Life and death
@@ -157,7 +244,7 @@ def test_copies_of_rebuilt_environments_do_not_stay(monkeypatch, tmp_path, own):
     owner, started = own
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     owner.get_channel()
-    (kept,) = (tmp_path / "fedlab").iterdir()
+    (kept,) = (tmp_path / "fedlab" / "worker").iterdir()
     owner.close()
     long_ago = (0, time.time() - 90_000)
     part = f"0.87.0-5-7.fedlab-part-{'0' * 12}"

@@ -1,6 +1,8 @@
 """Rounds on a Ray cluster: the local runtime's result, few bytes, and deaths that change nothing."""
 
 import collections
+import importlib
+import itertools
 import os
 import signal
 import time
@@ -21,6 +23,7 @@ from fedlab.runtime.local.local_runner import FormRunner
 module = pytest.importorskip("fedlab.runtime.ray.cluster", reason="Ray is an extra: '.[ray]'")
 ray = module.ray
 
+connection = importlib.import_module("fedlab.runtime.ray.connection")
 NUM_CORES = 4  # as Ray counts them; the machine may have fewer
 LOOPBACK = ("0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000")
 DASHBOARD = 8265
@@ -46,6 +49,19 @@ def runner(ray_here, process):
         yield runner
 
 
+class FakeTime:
+    """The module `time`, with another clock."""
+
+    def __init__(self, clock):
+        self._clock = clock
+
+    def __getattr__(self, name):
+        return getattr(time, name)
+
+    def monotonic(self):
+        return next(self._clock)
+
+
 def run(runner, cohort_fn=tiny.COHORT_FN, num_rounds=2):
     outputs, state = [], runner.initialize()
     for round_num in range(1, num_rounds + 1):
@@ -67,6 +83,24 @@ def test_a_cluster_that_does_not_answer_is_named(process):
         runtime.compile(process, "ray", address="127.0.0.1:1")
     assert time.monotonic() - start < 15
     assert not ray.is_initialized()
+
+
+def test_a_start_that_takes_too_long_is_a_clear_error_and_leaves_nothing(monkeypatch):
+    def run_out_of_time(*args):
+        raise RuntimeError("not yet")
+
+    # Ray asks in this loop whether its processes are there; its clock is half a minute ahead.
+    monkeypatch.setattr(connection.services, "get_node", run_out_of_time)
+    clock = itertools.count(0, 31)
+    monkeypatch.setattr(ray._private.node, "time", FakeTime(clock))
+    before, variables = psutil.Process().children(recursive=True), dict(os.environ)
+    with pytest.raises(RuntimeError, match=r"Ray did not start .*timed out.* runtime='local'"):
+        connection.connect(None, 1)
+    assert processes.wait_until(lambda: psutil.Process().children(recursive=True) == before)
+    assert not ray.is_initialized()
+    assert {name for name in os.environ if os.environ[name] != variables.get(name)} <= {
+        "RAY_AUTH_MODE"
+    }
 
 
 def test_on_one_machine_it_is_quiet_on_loopback_mends_itself_and_ends(process, capfd):

@@ -1,0 +1,18 @@
+"""What is known of the data sets without loading TensorFlow, as `fedlab.data` and the doctor need it."""
+
+import os
+
+DATASET_VARIABLE = "FEDLAB_DATASET"  # names the data set of the whole course
+DIGITS = "digits"
+EMNIST = "emnist"
+EMNIST_FILE = "emnist_all.sqlite"  # in the cache folder
+
+
+def choose() -> str:
+    """Returns the value of `FEDLAB_DATASET`, "digits" if it is not set."""
+    return os.environ.get(DATASET_VARIABLE) or DIGITS
+
+
+def is_path(name: str) -> bool:
+    """Returns whether a text is the path of a file and not the name of a data set."""
+    return os.sep in name or "." in name
