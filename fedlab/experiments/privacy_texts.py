@@ -14,6 +14,7 @@ from fedlab.experiments.privacy_configs import (
     LedgerConfig,
     noise_name,
 )
+from fedlab.secure import secagg
 
 
 def describe_knowledge(config: LedgerConfig) -> str:
@@ -23,7 +24,7 @@ def describe_knowledge(config: LedgerConfig) -> str:
         config: The row.
     """
     size = config.group_size
-    threshold = math.ceil(2 * size / 3)  # SecAgg's default
+    threshold = secagg.default_threshold(size)
     texts = {
         NONE: "server: every client's update",
         CLIPPING: "server: every client's clipped update",
