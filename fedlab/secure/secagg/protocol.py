@@ -15,15 +15,18 @@ the clients that collude with it:
     unmasking           each survivor reveals one share for each client: of the seed of the self mask
                         if that client has sent its vector, of the mask key if it has dropped out
 
-What holds. Against a server that deviates from the protocol together with fewer than a third of the
-clients, all that the server learns is one sum, of at least `threshold` clients. The threshold is more
-than two thirds of the cohort. `adversary="honest-but-curious"` leaves out the signatures and the
-consistency check; then the server must follow the protocol, and more than half of the cohort suffices.
+What holds. Against a server that deviates from the protocol, together with fewer than
+`2 * threshold - n` of the n clients, all that the server learns is one sum, of at least `threshold`
+clients. The threshold is more than two thirds of the cohort, so any third of the clients may collude.
+`adversary="honest-but-curious"` leaves out the signatures and the consistency check; then the server
+must follow the protocol, fewer than `threshold` clients may give it their shares, and a threshold above
+half of the cohort will do.
 
-What a collusion means. The threshold is also the number of traitors: as many clients as that, if they
-give their shares to the server, open the vector of each other client. Clients that collude know their
-own vectors, so a sum of `threshold` clients hides the others only among themselves. The sum of two
-hides nothing from these two: a cohort has at least three clients, and at least three must survive.
+What a collusion means. Larger collusions open the vector of each other client: `2 * threshold - n`
+clients by signing two lists of survivors for a server that lies, `threshold` clients by giving away
+their shares. Clients that collude know their own vectors, so they do not hide the others in the sum.
+The sum of two hides nothing from these two: a cohort of two is refused, and the threshold is at least
+three.
 
 Lying clients. A client that reveals another share than it was dealt is found by the commitment to that
 share and named; the sum is opened without its shares if enough are left. A client that deals shares

@@ -144,6 +144,31 @@ def test_split_lists_are_found_and_nothing_is_revealed():
             walk.clients[name].reveal_shares(list_, [*fitting, signed[liar]])
 
 
+def test_as_many_colluders_as_the_docstring_says_can_sign_two_lists():
+    # 2 * threshold - n = 3 of 5: c1, c3 and c4 sign whatever the server wants.
+    walk = Walk().share().mask()
+    colluders, shown = ["c1", "c3", "c4"], {"c0": EVERYBODY, "c2": EVERYBODY[1:]}
+    seeds, key_seeds = [
+        {
+            walk.parameters.places[name]: share_of(walk.clients[name].share_pairs["c0"])
+            for name in colluders
+        }
+        for share_of in (lambda pair: pair.seed_share, lambda pair: pair.key_share)
+    ]
+    for name, list_ in shown.items():
+        content = authenticity.survivors_content(walk.advertised, EVERYBODY, list_)
+        signed = [walk.clients[name].sign_survivors(list_)]
+        for colluder in colluders:
+            signature = authenticity.sign(signing_keys_of(5)[colluder], walk.parameters, content)
+            signed += replace(signed[:1], 0, sender=colluder, signature=signature)
+        answer = walk.clients[name].reveal_shares(list_, signed)
+        shares = seeds if name == "c0" else key_seeds
+        revealed = answer.seed_shares if name == "c0" else answer.key_shares
+        shares[walk.parameters.places[name]] = revealed["c0"]
+    key_seed, _, seed = walk.secrets["c0"]
+    assert [shamir.combine(shares, 4) for shares in (seeds, key_seeds)] == [seed, key_seed]
+
+
 def test_another_list_than_the_signed_one_is_refused():
     walk = Walk().share().mask().agree()
     with pytest.raises(ProtocolError, match="'c0' reveals nothing: the server shows it another"):
