@@ -1,12 +1,12 @@
 """Signatures, which show who wrote a message, and commitments, which show that a secret is still the same."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from fedlab.secure import masking
-from fedlab.secure.interface import ProtocolError
+from fedlab.secure.interface import ProtocolError, RandomBytes
 from fedlab.secure.secagg.messages import PublicKeys, SharePair
 from fedlab.secure.secagg.parameters import PublicParameters
 
@@ -14,7 +14,7 @@ COMMITMENT_BYTES = 32
 
 
 def create_signing_keys(
-    client_ids: Iterable[str], random_bytes: Callable[[int], bytes]
+    client_ids: Iterable[str], random_bytes: RandomBytes
 ) -> dict[str, Ed25519PrivateKey]:
     """Returns {client_id: a new Ed25519 private key}, the clients' identities.
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import secrets
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from cryptography.exceptions import InvalidTag
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fedlab.secure import masking
-from fedlab.secure.interface import ProtocolError, check_values
+from fedlab.secure.interface import ProtocolError, RandomBytes, check_values
 from fedlab.secure.secagg import authenticity, shamir
 from fedlab.secure.secagg.messages import (
     EncryptedShares,
@@ -52,7 +52,7 @@ class Client:
         self,
         client_id: str,
         parameters: PublicParameters,
-        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        random_bytes: RandomBytes = secrets.token_bytes,
         *,
         signing_key: Ed25519PrivateKey | None = None,
     ):

@@ -42,15 +42,14 @@ This is teaching code: all parties are in one process. The server learns the sum
 a lot about a few clients. Python does not erase keys from memory.
 """
 
-import secrets
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fedlab.checks import check_choice, check_seed
-from fedlab.secure.interface import Attendance, Costs, IntegerSpec
+from fedlab.checks import check_choice
+from fedlab.secure.interface import Attendance, Costs, IntegerSpec, RandomBytes, random_source
 from fedlab.secure.secagg.authenticity import create_signing_keys, verification_keys
 from fedlab.secure.secagg.client import Client
 from fedlab.secure.secagg.messages import (
@@ -99,10 +98,7 @@ class SecAgg:
         self.costs: Costs | None = None
         self._signs = check_choice("adversary", adversary, ADVERSARIES) == "active"
         self._signing_keys: dict[str, Ed25519PrivateKey] = {}
-        self._random_bytes: Callable[[int], bytes] = secrets.token_bytes
-        if insecure_seed is not None:
-            seed = check_seed(insecure_seed, "insecure_seed")
-            self._random_bytes = np.random.default_rng(seed).bytes
+        self._random_bytes = random_source(insecure_seed)
 
     def begin_round(self, client_ids: Sequence[str], specs: Sequence[IntegerSpec]) -> "SecAggRound":
         """Starts a round: its clients make keys and share them.
@@ -151,7 +147,7 @@ class SecAggRound:
     def __init__(
         self,
         parameters: PublicParameters,
-        random_bytes: Callable[[int], bytes],
+        random_bytes: RandomBytes,
         signing_keys: Mapping[str, Ed25519PrivateKey],
     ):
         self.costs = Costs()
