@@ -31,8 +31,8 @@ three.
 Lying clients. A client that reveals another share than it was dealt is found by the commitment to that
 share and named; the sum is opened without its shares if enough are left. A client that deals shares
 that do not give its secret is named, and the round is lost. (The commitments are an addition to the
-paper.) A client that lies about its own vector within the bounds, or adds wrong masks to it, spoils
-the sum unnoticed. Any client can end a round by falling silent together with enough others.
+paper; with them a client sends 128 bytes and names to each other client.) A client that lies about its
+own vector within the bounds, or adds wrong masks to it, spoils the sum unnoticed.
 
 Signatures need a public-key infrastructure that the server does not control. Here the object `SecAgg`
 plays it: it makes a signing key for each client and registers its public half before the client's
