@@ -14,6 +14,7 @@ from fedlab.experiments.privacy_configs import (
     LedgerConfig,
     noise_name,
 )
+from fedlab.secure import secagg
 
 
 def describe_knowledge(config: LedgerConfig) -> str:
@@ -23,14 +24,14 @@ def describe_knowledge(config: LedgerConfig) -> str:
         config: The row.
     """
     size = config.group_size
-    threshold = math.ceil(2 * size / 3)  # SecAgg's default
+    colluders = 2 * secagg.default_threshold(size) - size  # with a server that lies
     texts = {
         NONE: "server: every client's update",
         CLIPPING: "server: every client's clipped update",
-        MASKS: f"server: the sum of {size}; one update: server + {threshold} of {size} clients",
+        MASKS: f"server: the sum of {size}; one update: server + {colluders} of {size} clients",
         CKKS: f"server and one client: the sum of {size}; one update: server + any 1 client",
         SERVERS: f"three servers: the sum of {size}; one update: any 2 of the 3",
-        DISTRIBUTED: f"server: the noised sum; one update: server + {threshold} of {size} clients, "
+        DISTRIBUTED: f"server: the noised sum; one update: server + {colluders} of {size} clients, "
         "and then with little noise",
     }
     noise = "server: every client's clipped update; all others: the noised model"

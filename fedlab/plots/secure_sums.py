@@ -15,20 +15,21 @@ from fedlab.checks import check_not_empty
 from fedlab.plots.style import COLORS, clean_cells, new_axes
 
 _STEPS = (  # step, message of a client, message of the server
-    ("1  advertise keys", "two public keys", "everybody's public keys"),
+    ("1  advertise keys", "two public keys,\nsigned", "everybody's\npublic keys"),
     ("2  share keys", "shares of two secrets,\nencrypted", "the shares that are\nfor this client"),
     ("3  masked input", "the vector\nbehind its masks", "who has survived"),
-    ("4  unmask", "one share\nof each client", ""),
+    ("4  consistency check", "a signature\nof this list", "everybody's\nsignatures"),
+    ("5  unmask", "one share\nof each client", ""),
 )
 _NUM_BINS = 50
 _MOST_MASKS = 12
 
 
 def secure_aggregation(step: int | None = None) -> Axes:
-    """Draws the four steps of secure aggregation and the messages of clients and server.
+    """Draws the five steps of secure aggregation and the messages of clients and server.
 
     Args:
-        step: Number of the step to highlight, 1 to 4; the others are drawn pale. None: all alike.
+        step: Number of the step to highlight, 1 to 5; the others are drawn pale. None: all alike.
 
     Returns:
         The Axes of the picture.
@@ -36,16 +37,16 @@ def secure_aggregation(step: int | None = None) -> Axes:
     Raises:
         ValueError: `step` is another value.
     """
-    if step not in (None, 1, 2, 3, 4):
-        raise ValueError(f"step must be 1, 2, 3, 4 or None. Found {step}.")
-    ax = new_axes(11, 3.8)
-    ax.set(xlim=(0, 11), ylim=(0, 3.8))
+    if step not in (None, 1, 2, 3, 4, 5):
+        raise ValueError(f"step must be 1, 2, 3, 4, 5 or None. Found {step}.")
+    ax = new_axes(13, 3.8)
+    ax.set(xlim=(0, 13), ylim=(0, 3.8))
     ax.axis("off")
     for bottom, who in ((2.75, "the clients"), (0.05, "the server")):
-        ax.add_patch(Rectangle((0.05, bottom), 10.9, 0.55, color="#F4F6F8"))
+        ax.add_patch(Rectangle((0.05, bottom), 12.9, 0.55, color="#F4F6F8"))
         ax.text(0.2, bottom + 0.27, who, va="center", fontsize=13, weight="bold")
     for number, (name, up, down) in enumerate(_STEPS, start=1):
-        left, alpha = 2.65 * number - 2.45, 1.0 if step in (None, number) else 0.25
+        left, alpha = 2.6 * number - 2.4, 1.0 if step in (None, number) else 0.25
         ax.text(left, 3.52, name, va="center", fontsize=13.5, weight="bold", alpha=alpha)
         _arrow(ax, left + 0.1, (2.7, 0.65), COLORS["update"], alpha)
         _write(ax, left + 0.5, 2.15, up, COLORS["update"], alpha)

@@ -13,14 +13,16 @@ import collections
 import contextlib
 import dataclasses
 import math
+import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 
-from fedlab.checks import check_not_empty
+from fedlab.checks import check_not_empty, check_seed
 
+RandomBytes = Callable[[int], bytes]  # from a number of bytes to that many
 _MAX_TOTAL = 2**64 - 1
 
 
@@ -181,6 +183,22 @@ class Attendance:
     def _check_is_open(self) -> None:
         if self._is_over:
             raise ValueError("This round is over. Begin another with begin_round.")
+
+
+def random_source(insecure_seed: int | None) -> RandomBytes:
+    """Returns the function that draws a secure sum's keys.
+
+    Args:
+        insecure_seed: Makes every key repeatable, and known to everybody who knows the seed. `None`:
+            the operating system's random generator.
+
+    Raises:
+        ValueError: The seed is negative.
+        TypeError: The seed is not a whole number.
+    """
+    if insecure_seed is None:
+        return secrets.token_bytes
+    return np.random.default_rng(check_seed(insecure_seed, "insecure_seed")).bytes
 
 
 def check_cohort(

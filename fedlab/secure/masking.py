@@ -252,7 +252,7 @@ def pairwise_mask_key(
     Raises:
         ProtocolError: The public key is not valid.
     """
-    agreed = agree(private_key, public_key)
+    agreed = agree(private_key, public_key, peer)
     return derive_key(agreed, "pairwise mask", round_id, *sorted((client_id, peer)))
 
 
@@ -277,12 +277,13 @@ def public_bytes(private_key: X25519PrivateKey) -> bytes:
     return private_key.public_key().public_bytes_raw()
 
 
-def agree(private_key: X25519PrivateKey, public_key: bytes) -> bytes:
+def agree(private_key: X25519PrivateKey, public_key: bytes, peer: str) -> bytes:
     """Returns the secret that two parties share after X25519 key agreement.
 
     Args:
         private_key: Private key of one party.
         public_key: Public key of the other party, 32 bytes.
+        peer: The other party, for the error.
 
     Returns:
         32 bytes. They are not uniform: pass them to `derive_key`.
@@ -293,4 +294,4 @@ def agree(private_key: X25519PrivateKey, public_key: bytes) -> bytes:
     try:
         return private_key.exchange(X25519PublicKey.from_public_bytes(public_key))
     except ValueError:
-        raise ProtocolError("A public key is not a valid X25519 key.") from None
+        raise ProtocolError(f"A public key of {peer!r} is not a valid X25519 key.") from None

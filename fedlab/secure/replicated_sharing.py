@@ -27,17 +27,16 @@ This is teaching code: clients and servers are in this process.
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from fedlab.secure import masking
-from fedlab.secure.interface import IntegerSpec, ProtocolError
+from fedlab.secure.interface import IntegerSpec, ProtocolError, RandomBytes
 from fedlab.secure.masking import Block, Vectors
 
 NUM_SERVERS = 3
 _LAST = NUM_SERVERS - 1  # this part is sent as numbers, the other parts as keys
-DrawBytes = Callable[[int], bytes]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Shares:
         return sum(map(len, self.parts.values()))
 
 
-def share(vectors: Vectors, blocks: Sequence[Block], draw_bytes: DrawBytes) -> dict[int, bytes]:
+def share(vectors: Vectors, blocks: Sequence[Block], draw_bytes: RandomBytes) -> dict[int, bytes]:
     """Splits a client's vectors into three parts that sum to them.
 
     Args:

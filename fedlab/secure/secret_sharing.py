@@ -3,24 +3,23 @@
 The method, its assumptions and its limits are described in `fedlab.secure.replicated_sharing`.
 """
 
-import secrets
 from collections.abc import Sequence
 
 import numpy as np
 
-from fedlab.checks import check_seed
 from fedlab.secure import masking
 from fedlab.secure.interface import (
     Attendance,
     Costs,
     IntegerSpec,
     ProtocolError,
+    RandomBytes,
     check_cohort,
     check_values,
+    random_source,
 )
 from fedlab.secure.replicated_sharing import (
     NUM_SERVERS,
-    DrawBytes,
     Shares,
     SharesServer,
     combine,
@@ -49,7 +48,7 @@ class SecretSharingRound:
         self,
         client_ids: tuple[str, ...],
         specs: tuple[IntegerSpec, ...],
-        draw_bytes: DrawBytes,
+        draw_bytes: RandomBytes,
     ):
         self.costs = Costs()
         self._attendance, self._specs, self._draw_bytes = Attendance(client_ids), specs, draw_bytes
@@ -134,10 +133,7 @@ class SecretSharingSum:
     """
 
     def __init__(self, *, insecure_seed: int | None = None):
-        self._draw_bytes: DrawBytes = secrets.token_bytes
-        if insecure_seed is not None:
-            seed = check_seed(insecure_seed, "insecure_seed")
-            self._draw_bytes = np.random.default_rng(seed).bytes
+        self._draw_bytes = random_source(insecure_seed)
         self.costs: Costs | None = None
 
     def begin_round(

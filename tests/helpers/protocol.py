@@ -1,13 +1,20 @@
 """Secure aggregation step by step, for its tests."""
 
 import dataclasses
+import functools
 import secrets
 
 import numpy as np
 from helpers.integers import draw, plain_sums
 
 from fedlab.secure.interface import IntegerSpec
-from fedlab.secure.secagg import Client, PublicParameters, Server
+from fedlab.secure.secagg import (
+    Client,
+    PublicParameters,
+    Server,
+    create_signing_keys,
+    verification_keys,
+)
 
 SPECS = [
     IntegerSpec((40, 5), np.dtype(np.int64), 2**32 - 1),
@@ -25,8 +32,14 @@ def values_of(client_ids, specs=SPECS):
     return {name: draw(specs, seed) for seed, name in enumerate(client_ids)}
 
 
-def parameters_of(num_clients=5, **options):
-    return PublicParameters(tuple(names(num_clients)), tuple(SPECS), **options)
+@functools.cache
+def signing_keys_of(num_clients):
+    return create_signing_keys(names(num_clients), secrets.token_bytes)
+
+
+def parameters_of(num_clients=5, *, signed=True, **options):
+    registry = verification_keys(signing_keys_of(num_clients)) if signed else None
+    return PublicParameters(names(num_clients), SPECS, verification_keys=registry, **options)
 
 
 class Walk:
@@ -36,13 +49,14 @@ class Walk:
     its self mask, in this order.
     """
 
-    def __init__(self, num_clients=5, absent=(), **options):
-        self.parameters = parameters_of(num_clients, **options)
+    def __init__(self, num_clients=5, absent=(), *, signed=True, **options):
+        self.parameters = parameters_of(num_clients, signed=signed, **options)
+        signing_keys = signing_keys_of(num_clients) if signed else {}
         self.values = values_of(self.parameters.client_ids)
         self.server = Server(self.parameters)
         self.secrets = {name: [] for name in self.parameters.client_ids if name not in absent}
         self.clients = {
-            name: Client(name, self.parameters, recorder(drawn))
+            name: Client(name, self.parameters, recorder(drawn), signing_key=signing_keys.get(name))
             for name, drawn in self.secrets.items()
         }
         self.received = []
@@ -70,11 +84,23 @@ class Walk:
                 self.server.add_masked_input(*self.send([message]))
         return self
 
-    def reveal(self, absent=()):
-        survivors = self.server.end_input()
-        return self.send(
-            [self.clients[one].reveal_shares(survivors) for one in survivors if one not in absent]
-        )
+    def agree(self, absent=()):
+        """Stops the input and collects signatures, where there are any."""
+        self.survivors, self.signatures = self.server.end_input(), []
+        self.answering = [one for one in self.survivors if one not in absent]
+        if self.parameters.verification_keys is not None:
+            signed = [self.clients[one].sign_survivors(self.survivors) for one in self.answering]
+            self.signatures = self.server.collect_signatures(self.send(signed))
+        return self
+
+    def reveal(self, absent=(), absent_before=()):
+        self.agree(absent_before)
+        answers = [
+            self.clients[one].reveal_shares(self.survivors, self.signatures)
+            for one in self.answering
+            if one not in absent
+        ]
+        return self.send(answers)
 
     def expected(self):
         return plain_sums([self.values[one] for one in self.server.survivors], SPECS)

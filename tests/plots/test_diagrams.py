@@ -50,13 +50,16 @@ def test_architecture_has_two_arrows_a_client_and_none_touches_the_data(num_clie
             assert not any(box.contains(*end) for box in boxes)
 
 
-@pytest.mark.parametrize("draw", [diagrams.training_round, plots.secure_aggregation])
-def test_the_steps_of_a_round_but_one_can_be_pale(draw):
+@pytest.mark.parametrize(
+    "draw, num_steps", [(diagrams.training_round, 4), (plots.secure_aggregation, 5)]
+)
+def test_the_steps_of_a_round_but_one_can_be_pale(draw, num_steps):
     def opaque(ax):
         return {text.get_text() for text in ax.texts if text.get_alpha() in (None, 1.0)}
 
-    steps = [{text for text in opaque(draw(step)) if text[:1].isdigit()} for step in (1, 2, 3, 4)]
-    assert [sorted(text[0] for text in step) for step in steps] == [["1"], ["2"], ["3"], ["4"]]
+    numbers = range(1, num_steps + 1)
+    steps = [{text for text in opaque(draw(step)) if text[:1].isdigit()} for step in numbers]
+    assert [sorted(text[0] for text in step) for step in steps] == [[str(k)] for k in numbers]
     assert {text for text in opaque(draw()) if text[:1].isdigit()} == set().union(*steps)
 
 

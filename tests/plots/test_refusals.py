@@ -79,7 +79,7 @@ MASKS = pd.DataFrame([[0.0, 1.0], [-1.0, 0.0]])
         (lambda: plots.received_values({"a": [1, 2]}), r"images\['a'\] must have 2 dimensions"),
         (lambda: plots.received_values({"a": POINTS}, {"a": [1.5]}), r"shares\['a'\] must be"),
         (lambda: plots.received_values({"a": POINTS}, {"b": [0.5]}), r"the names \['a'\]"),
-        (lambda: plots.secure_aggregation(5), "step must be .* Found 5"),
+        (lambda: plots.secure_aggregation(6), "step must be .* Found 6"),
         (lambda: diagrams.training_round(0), "step must be .* Found 0"),
         (lambda: diagrams.architecture(7), "num_clients must be at most 6. Found 7"),
         (lambda: diagrams.series_map([]), "lessons must have at least one"),

@@ -195,4 +195,4 @@ def test_parts_cannot_be_cut_in_another_way():
 @pytest.mark.parametrize("public_key", [bytes(32), b"short", bytes(33), b"\1" + bytes(31)])
 def test_a_public_key_that_nobody_honest_has_is_refused(public_key):
     with pytest.raises(ProtocolError, match="not a valid X25519 key"):
-        masking.agree(X25519PrivateKey.generate(), public_key)
+        masking.agree(X25519PrivateKey.generate(), public_key, "peer")

@@ -1,78 +1,11 @@
-"""The public parameters of secure aggregation, and the messages that its parties send."""
+"""The messages of secure aggregation, and what every party checks about them."""
 
 import contextlib
 import dataclasses
-import functools
-import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from fedlab.secure import masking
-from fedlab.secure.interface import IntegerSpec, ProtocolError, check_cohort
-
-
-@dataclasses.dataclass(frozen=True, init=False)
-class PublicParameters:
-    """The parameters of a round that all parties know before it begins.
-
-    Attributes:
-        client_ids: The cohort, at least two clients.
-        specs: The tensors that each client adds.
-        threshold: How many clients must survive, and how many shares reveal a secret.
-        round_id: Bytes that identify the round. Keys and messages are bound to them.
-    """
-
-    client_ids: tuple[str, ...]
-    specs: tuple[IntegerSpec, ...]
-    threshold: int
-    round_id: bytes = dataclasses.field(repr=False)
-
-    def __init__(
-        self,
-        client_ids: Sequence[str],
-        specs: Sequence[IntegerSpec],
-        threshold: int | None = None,
-        round_id: bytes | None = None,
-    ):
-        """Checks the parameters.
-
-        Args:
-            client_ids: The cohort, at least two clients.
-            specs: The tensors that each client adds.
-            threshold: How many clients must survive, more than half of the cohort. Default: two
-                thirds of the cohort, rounded up.
-            round_id: Bytes that no other round has. Default: 16 bytes from the operating system's
-                random generator.
-
-        Raises:
-            ValueError: A parameter is out of range.
-            TypeError: A client id is not a string.
-        """
-        cohort, tensors = check_cohort(client_ids, specs)
-        num_clients = len(cohort)
-        if num_clients < 2:
-            raise ValueError("The sum of one client is its own vector. Take a cohort of 2 or more.")
-        if threshold is None:
-            threshold = -(-2 * num_clients // 3)
-        if not num_clients < 2 * threshold <= 2 * num_clients:
-            raise ValueError(
-                f"threshold must be between {num_clients // 2 + 1} (more than half of the cohort) "
-                f"and {num_clients}. Found {threshold}."
-            )
-        object.__setattr__(self, "client_ids", cohort)
-        object.__setattr__(self, "specs", tensors)
-        object.__setattr__(self, "threshold", threshold)
-        object.__setattr__(self, "round_id", round_id or secrets.token_bytes(16))
-
-    @functools.cached_property
-    def blocks(self) -> tuple[masking.Block, ...]:
-        """The tensors, grouped by the modulus of their sums."""
-        return masking.build_blocks(self.specs, len(self.client_ids))
-
-    @functools.cached_property
-    def places(self) -> dict[str, int]:
-        """{client_id: its position in the cohort, from 1}. The position numbers its shares."""
-        return {client_id: place for place, client_id in enumerate(self.client_ids, start=1)}
+from fedlab.secure.interface import ProtocolError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,12 +17,16 @@ class PublicKeys:
         sender: The client.
         encryption_key: For the encryption of shares between two clients.
         mask_key: For the agreement on the mask that two clients share.
+        seed_commitment: Commitment to the seed of the client's self mask, 32 bytes.
+        signature: The sender's signature of all of this, 64 bytes, or b"" without signatures.
     """
 
     round_id: bytes = dataclasses.field(repr=False)
     sender: str
     encryption_key: bytes = dataclasses.field(repr=False)
     mask_key: bytes = dataclasses.field(repr=False)
+    seed_commitment: bytes = dataclasses.field(repr=False)
+    signature: bytes = dataclasses.field(default=b"", repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,12 +37,15 @@ class EncryptedShares:
         round_id: Identifier of the round.
         sender: The client whose secrets are shared.
         receiver: The client that can decrypt the shares.
-        ciphertext: The two shares under AES-GCM, 48 bytes.
+        commitments: Commitments to the share of the seed and to that of the key, 32 bytes each. The
+            server keeps them, to check the shares that the receiver reveals.
+        ciphertext: The two shares under AES-GCM, 48 bytes. It is bound to the commitments.
     """
 
     round_id: bytes = dataclasses.field(repr=False)
     sender: str
     receiver: str
+    commitments: tuple[bytes, bytes] = dataclasses.field(repr=False)
     ciphertext: bytes = dataclasses.field(repr=False)
 
 
@@ -122,6 +62,21 @@ class MaskedInput:
     round_id: bytes = dataclasses.field(repr=False)
     sender: str
     vector: bytes = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class SurvivorsSignature:
+    """A client's signature of the list of survivors: to the server, then to the other signers.
+
+    Attributes:
+        round_id: Identifier of the round.
+        sender: The client that signs.
+        signature: 64 bytes.
+    """
+
+    round_id: bytes = dataclasses.field(repr=False)
+    sender: str
+    signature: bytes = dataclasses.field(repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,21 +162,6 @@ def by_sender(messages: Iterable[Any], round_id: bytes, senders: Collection[str]
             raise ProtocolError(f"{kind} of {message.sender!r} came twice.")
         messages_of[message.sender] = message
     return messages_of
-
-
-def check_enough(client_ids: Collection[str], parameters: PublicParameters, action: str) -> None:
-    """Raises `ProtocolError` if there are fewer clients than the threshold.
-
-    Args:
-        client_ids: The clients.
-        parameters: Parameters of the round.
-        action: What these clients have done, for the error.
-    """
-    if len(client_ids) < parameters.threshold:
-        raise ProtocolError(
-            f"Only {len(client_ids)} of {len(parameters.client_ids)} clients {action}, and the "
-            f"threshold is {parameters.threshold}. The round is lost; begin another."
-        )
 
 
 def count_bytes(part: Any) -> int:

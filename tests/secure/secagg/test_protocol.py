@@ -25,10 +25,12 @@ def run(secagg, values, specs=SPECS, dropped=()):
 # The sum
 
 
-@pytest.mark.parametrize("num_clients", [2, 3, 4, 7, 12])
-def test_equals_the_plain_sum(num_clients):
+@pytest.mark.parametrize("num_clients", [3, 4, 7, 12])
+@pytest.mark.parametrize("adversary", ["active", "honest-but-curious"])
+def test_equals_the_plain_sum(num_clients, adversary):
     values = values_of(names(num_clients))
-    check_equal(run(SecAgg(), values), plain_sums(values.values(), SPECS))
+    found = run(SecAgg(adversary=adversary), values)
+    check_equal(found, plain_sums(values.values(), SPECS))
 
 
 @pytest.mark.parametrize("value", ["largest", 0])
@@ -48,12 +50,13 @@ def test_clients_that_drop_out_before_they_send_are_recovered(dropped):
     check_equal(found, plain_sums(left, SPECS))
 
 
-@pytest.mark.parametrize("when", list(itertools.product([0, 1], repeat=4)))
+@pytest.mark.parametrize("when", list(itertools.product([0, 1], repeat=5)))
 def test_clients_may_drop_out_at_every_step(when):
     gone = {step: [f"c{step}"] if leaves else [] for step, leaves in enumerate(when)}
-    walk = Walk(12, absent=gone[0]).share(absent=gone[1]).mask(absent=gone[2])
-    found = walk.server.unmask(walk.reveal(absent=gone[3]))
-    assert len(walk.server.survivors) == 12 - sum(when[:3])
+    walk = Walk(16, absent=gone[0]).share(absent=gone[1]).mask(absent=gone[2])
+    found = walk.server.unmask(walk.reveal(absent=gone[4], absent_before=gone[3]))
+    assert len(walk.server.survivors) == 16 - sum(when[:3])
+    assert walk.server.liars == []
     check_equal(found, walk.expected())
 
 
@@ -76,24 +79,46 @@ def test_a_model_of_the_course_with_a_third_of_its_clients_gone():
 # Thresholds
 
 
-@pytest.mark.parametrize("num_clients, expected", [(2, 2), (3, 2), (4, 3), (10, 7), (20, 14)])
-def test_two_thirds_must_survive_unless_told_otherwise(num_clients, expected):
-    assert parameters_of(num_clients).threshold == expected
+@pytest.mark.parametrize(
+    "num_clients, expected", [(3, 3), (4, 3), (5, 4), (6, 5), (9, 7), (10, 7), (20, 14)]
+)
+@pytest.mark.parametrize("signed", [True, False])
+def test_more_than_two_thirds_must_survive_unless_told_otherwise(num_clients, expected, signed):
+    assert parameters_of(num_clients, signed=signed).threshold == expected
 
 
-@pytest.mark.parametrize("num_clients, threshold", [(10, 5), (10, 11), (3, 1), (4, 2), (5, 0)])
-def test_a_threshold_is_more_than_half_and_not_more_than_all(num_clients, threshold):
-    lowest = num_clients // 2 + 1
-    with pytest.raises(ValueError, match=f"between {lowest} .* {num_clients}. Found {threshold}"):
-        SecAgg(threshold).begin_round(names(num_clients), SPECS)
+@pytest.mark.parametrize(
+    "adversary, num_clients, lowest",
+    [
+        ("active", 3, 3),
+        ("active", 5, 4),
+        ("active", 9, 7),
+        ("active", 10, 7),
+        ("honest-but-curious", 3, 3),
+        ("honest-but-curious", 4, 3),
+        ("honest-but-curious", 5, 3),
+        ("honest-but-curious", 10, 6),
+    ],
+)
+def test_the_adversary_sets_the_lowest_threshold(adversary, num_clients, lowest):
+    for threshold in (lowest - 1, 2, 0, -1, num_clients + 1):
+        allowed = f"between {lowest} .* and {num_clients}" if threshold > 2 else "at least 3"
+        with pytest.raises(ValueError, match=f"threshold must be {allowed}. Found {threshold}"):
+            SecAgg(threshold, adversary=adversary).begin_round(names(num_clients), SPECS)
+    values = values_of(names(num_clients))
+    dropped = names(num_clients)[lowest:]
+    found = run(SecAgg(lowest, adversary=adversary), values, dropped=dropped)
+    check_equal(found, plain_sums(list(values.values())[:lowest], SPECS))
 
 
-def test_a_single_client_has_nobody_to_hide_behind():
-    with pytest.raises(ValueError, match="its own vector"):
-        SecAgg().begin_round(["c0"], SPECS)
+@pytest.mark.parametrize("num_clients", [1, 2])
+@pytest.mark.parametrize("adversary", ["active", "honest-but-curious"])
+def test_two_clients_would_read_each_other_and_are_refused(num_clients, adversary):
+    with pytest.raises(ValueError, match=f"at least 3 clients: .* Found {num_clients}"):
+        SecAgg(adversary=adversary).begin_round(names(num_clients), SPECS)
 
 
-@pytest.mark.parametrize("num_left, is_enough", [(6, True), (5, False), (1, False)])
+@pytest.mark.parametrize("num_left, is_enough", [(7, True), (6, False), (1, False)])
 def test_too_few_survivors_are_refused_and_their_keys_gone(num_left, is_enough):
     values = values_of(names(9))
     secure_round = SecAgg().begin_round(list(values), SPECS)
@@ -102,7 +127,7 @@ def test_too_few_survivors_are_refused_and_their_keys_gone(num_left, is_enough):
     if is_enough:
         secure_round.finish()
     else:
-        with pytest.raises(ProtocolError, match=f"Only {num_left} of 9 .* threshold is 6"):
+        with pytest.raises(ProtocolError, match=f"Only {num_left} of 9 .* threshold is 7"):
             secure_round.finish()
     assert not secure_round.clients
     with pytest.raises(ValueError, match="round is over"):
@@ -114,6 +139,8 @@ def test_too_few_at_any_step_are_refused():
         Walk(absent=["c0", "c1"]).advertise()
     with pytest.raises(ProtocolError, match="Only 3 of 5 clients have shared keys"):
         Walk().share(absent=["c0", "c1"])
+    with pytest.raises(ProtocolError, match="Only 3 of 5 clients have signed"):
+        Walk().share().mask().agree(absent=["c0", "c1"])
     walk = Walk().share().mask()
     answers = walk.reveal()
     with pytest.raises(ProtocolError, match="Only 3 of 5 clients have revealed"):
@@ -143,24 +170,29 @@ def test_rounds_of_one_seed_have_other_keys():
     assert masked_by(secagg) != masked_by(secagg)
 
 
+@pytest.mark.parametrize("adversary", ["active", "honest-but-curious"])
 @pytest.mark.parametrize("num_dropped", [0, 1])
-def test_bytes_are_counted_as_worked_out_by_hand(num_dropped):
+def test_bytes_are_counted_as_worked_out_by_hand(num_dropped, adversary):
     spec = IntegerSpec((100,), np.dtype(np.int64), 2**32 - 1)
     values = values_of(["a", "b", "c", "d"], [spec])
-    secagg = SecAgg(threshold=3)
+    secagg = SecAgg(threshold=3, adversary=adversary)
     run(secagg, values, [spec], dropped=["d"] * num_dropped)
-    round_id, name, key, share = 16, 1, 32, 16
-    keys = round_id + name + 2 * key
-    shares = round_id + 2 * name + 2 * share + 16  # the tag of AES-GCM
+    round_id, name, key, share, commitment = 16, 1, 32, 16, 32
+    signature = 64 if adversary == "active" else 0
+    keys = round_id + name + 2 * key + commitment + signature
+    shares = round_id + 2 * name + 2 * share + 16 + 2 * commitment  # 16: the tag of AES-GCM
+    agreement = (round_id + name + signature) if adversary == "active" else 0
     vector = round_id + name + 100 * 5  # 4 * (2**32 - 1) needs 34 bits
     revealed = round_id + name + 4 * (name + share)
     up, down = keys + 3 * shares, 4 * keys + 3 * shares
     for one in "abc":
-        assert secagg.costs.bytes_up[one] == up + vector + revealed
-        assert secagg.costs.bytes_down[one] == down + (4 - num_dropped) * name
+        assert secagg.costs.bytes_up[one] == up + vector + agreement + revealed
+        assert secagg.costs.bytes_down[one] == down + (4 - num_dropped) * (name + agreement)
     if num_dropped:
         assert (secagg.costs.bytes_up["d"], secagg.costs.bytes_down["d"]) == (up, down)
-    phases = ["advertise keys", "share keys", "masked input", "unmasking"]
+    phases = ["advertise keys", "share keys", "masked input", "consistency check", "unmasking"]
+    if adversary != "active":
+        phases.remove("consistency check")
     assert list(secagg.costs.seconds) == phases
     assert all(seconds > 0 for seconds in secagg.costs.seconds.values())
 

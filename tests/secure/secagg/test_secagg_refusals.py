@@ -5,10 +5,19 @@ import dataclasses
 import numpy as np
 import pytest
 from helpers.integers import check_equal, draw, plain_sums
-from helpers.protocol import SPECS, Walk, flip, names, parameters_of, replace, values_of
+from helpers.protocol import (
+    SPECS,
+    Walk,
+    flip,
+    names,
+    parameters_of,
+    replace,
+    signing_keys_of,
+    values_of,
+)
 
 from fedlab.secure.interface import ProtocolError
-from fedlab.secure.secagg import Client, SecAgg
+from fedlab.secure.secagg import Client, PublicParameters, SecAgg
 from fedlab.secure.secagg.messages import MaskedInput
 
 
@@ -65,7 +74,7 @@ def test_messages_of_another_round_are_refused_at_every_step():
 
 
 def test_keys_are_used_once():
-    client = Client("c0", parameters_of())
+    client = Client("c0", parameters_of(signed=False))
     with pytest.raises(ProtocolError, match="'c0' cannot mask now.*Each step is taken once"):
         client.mask(draw(SPECS, 0), [])
     walk = Walk().share().mask()
@@ -80,11 +89,10 @@ def test_keys_are_used_once():
 
 
 def test_a_client_reveals_once():
-    walk = Walk(7, threshold=4).share().mask(absent=["c6"])
-    survivors = walk.server.end_input()
-    walk.clients["c0"].reveal_shares(survivors)
+    walk = Walk(7, signed=False, threshold=4).share().mask(absent=["c6"]).agree()
+    walk.clients["c0"].reveal_shares(walk.survivors)
     with pytest.raises(ProtocolError, match="cannot reveal_shares now"):
-        walk.clients["c0"].reveal_shares([one for one in survivors if one != "c1"])
+        walk.clients["c0"].reveal_shares([one for one in walk.survivors if one != "c1"])
 
 
 @pytest.mark.parametrize(
@@ -97,9 +105,10 @@ def test_a_client_reveals_once():
     ],
 )
 def test_a_client_reveals_nothing_for_wrong_survivors(survivors, message):
-    walk = Walk().share().mask()
     with pytest.raises(ProtocolError, match=message):
-        walk.clients["c0"].reveal_shares(survivors)
+        Walk().share().mask().clients["c0"].sign_survivors(survivors)
+    with pytest.raises(ProtocolError, match=message):
+        Walk(signed=False).share().mask().clients["c0"].reveal_shares(survivors)
 
 
 def test_the_server_s_steps_come_in_order():
@@ -132,6 +141,9 @@ def test_who_sends_twice_or_uninvited_is_refused():
     for wrong in ([*shares, shares[0]], shares[1:], replace(shares, 0, receiver="stranger")):
         with pytest.raises(ProtocolError, match="'c0' must send shares to each other client"):
             walk.server.route_shares(wrong)
+    for wrong in ({"commitments": (b"", bytes(32))}, {"ciphertext": bytes(10**6)}):
+        with pytest.raises(ProtocolError, match="of 'c0' must have two commitments .* 48 bytes"):
+            walk.server.route_shares(replace(shares, 0, **wrong))
     walk.shares = walk.server.route_shares([one for one in shares if one.sender != "c4"])
     message = walk.clients["c0"].mask(walk.values["c0"], walk.shares["c0"])
     walk.server.add_masked_input(message)
@@ -150,7 +162,7 @@ def test_who_sends_twice_or_uninvited_is_refused():
     [
         (lambda keys: replace(keys, 0, mask_key=keys[1].mask_key), "its keys came back"),
         (lambda keys: keys[1:], "its keys came back"),
-        (lambda keys: replace(keys, 1, mask_key=keys[2].mask_key), "advertised twice"),
+        (lambda keys: replace(keys, 1, mask_key=keys[2].mask_key), "twice, by 'c1' and by 'c2'"),
         (lambda keys: replace(keys, 1, mask_key=keys[2].encryption_key), "advertised twice"),
         (lambda keys: replace(keys, 1, encryption_key=bytes(32)), "not a valid X25519 key"),
         (lambda keys: keys[:3], "Only 3 of 5"),
@@ -158,20 +170,9 @@ def test_who_sends_twice_or_uninvited_is_refused():
     ],
 )
 def test_keys_that_do_not_belong_are_refused_by_the_clients(change, message):
-    walk = Walk().advertise()
+    walk = Walk(signed=False).advertise()
     with pytest.raises(ProtocolError, match=message):
         walk.clients["c0"].share_keys(change(walk.advertised))
-
-
-def test_shares_that_do_not_give_a_dropped_client_s_key_are_found_out():
-    walk = Walk().share().mask(absent=["c1"])
-    answers = walk.reveal()
-    changed = {"c1": flip(answers[0].key_shares["c1"])}
-    with pytest.raises(ProtocolError, match="shares of 'c1' do not give its key"):
-        walk.server.unmask(replace(answers, 0, key_shares=changed))
-    with pytest.raises(ProtocolError, match="not revealed its share of 'c1'"):
-        walk.server.unmask(replace(answers, 0, key_shares={}))
-    check_equal(walk.server.unmask(answers), walk.expected())
 
 
 def test_values_are_refused_and_the_client_may_correct_them():
@@ -194,3 +195,36 @@ def test_values_are_refused_and_the_client_may_correct_them():
 def test_a_client_of_another_cohort_is_refused():
     with pytest.raises(ValueError, match="'stranger' is not in this round"):
         Client("stranger", parameters_of())
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"round_id": b""}, "round_id must be bytes"),
+        ({"round_id": "text"}, "round_id must be bytes"),
+        ({"registry": {}}, "verification_keys must have 32 bytes for client 'c0'"),
+        ({"registry": {"c0": bytes(31)}}, "verification_keys must have 32 bytes for client 'c0'"),
+        ({"registry": {name: bytes(32) for name in names(5)}}, "must be different"),
+    ],
+)
+def test_parameters_that_do_not_fit_are_refused(options, message):
+    registry = options.pop("registry", None)
+    with pytest.raises(ValueError, match=message):
+        PublicParameters(names(5), SPECS, verification_keys=registry, **options)
+
+
+@pytest.mark.parametrize("threshold", [3.5, True, "4"])
+def test_a_threshold_must_be_a_whole_number(threshold):
+    with pytest.raises(TypeError, match="threshold must be a whole number"):
+        SecAgg(threshold).begin_round(names(5), SPECS)
+
+
+def test_an_unknown_adversary_is_refused():
+    with pytest.raises(ValueError, match="adversary must be one of active, honest-but-curious"):
+        SecAgg(adversary="passive")
+
+
+@pytest.mark.parametrize("signed, owner", [(True, None), (True, "c1"), (False, "c0")])
+def test_a_client_signs_with_its_registered_key_or_not_at_all(signed, owner):
+    with pytest.raises(ValueError, match="signing_key of client 'c0'"):
+        Client("c0", parameters_of(signed=signed), signing_key=signing_keys_of(5).get(owner))
