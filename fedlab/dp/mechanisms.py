@@ -20,6 +20,7 @@ import tensorflow_privacy as tfp
 
 from fedlab.checks import check_count, check_number, check_seed
 from fedlab.data import sampling
+from fedlab.data.description import describe, with_description
 from fedlab.dp import accounting
 from fedlab.dp.noise import NoisySumQuery, TreeFactory
 
@@ -258,7 +259,7 @@ class PrivacyPlan:
                 )
             return draw(round_num)
 
-        return sample_fn
+        return with_description(sample_fn, lambda: describe(draw) | {"seed": insecure_seed})
 
     def build_aggregator(self, *, insecure_seed: int | None = None) -> Factory:
         """Returns the aggregator that clips the updates, sums them and adds the noise.
@@ -286,8 +287,7 @@ def _split_noise(noise_multiplier: float, count_stddev: float) -> float:
     if noise_multiplier >= 2 * count_stddev:
         raise ValueError(
             "expected_num_clients must be above 10 times the noise_multiplier, or the noise of the "
-            f"count alone exceeds the noise_multiplier. Found a noise_multiplier of {noise_multiplier} and "
-            f"{20 * count_stddev:g} clients."
+            f"count alone exceeds it. Found {noise_multiplier} and {20 * count_stddev:g} clients."
         )
     return (noise_multiplier**-2 - (2 * count_stddev) ** -2) ** -0.5
 
