@@ -105,7 +105,11 @@ def _digest_nodes(
     }
 
     def follow(edges: Iterable[str]) -> list[bytes]:
-        return [_hash(_output_name(edge), hashes[_node_name(edge)]) for edge in edges]
+        followed: dict[bool, list[bytes]] = {False: [], True: []}
+        for edge in edges:
+            is_control = edge.startswith("^")
+            followed[is_control].append(_hash(_output_name(edge), hashes[_node_name(edge)]))
+        return followed[False] + sorted(followed[True])  # control edges have no order
 
     for _ in range(_NUM_STEPS):
         hashes = {

@@ -53,7 +53,7 @@ def _to_plain(value: Any) -> Any:
 def _digest_process(runner: Runner) -> str:
     try:
         return digest_computation(runner.process.next)
-    except (TypeError, ValueError):  # not all that TFF executes can be written down
+    except (TypeError, ValueError, RecursionError):  # not all that TFF executes can be written down
         return UNKNOWN
 
 

@@ -208,6 +208,15 @@ def test_what_is_compressed_is_not_unpacked():
         archive.read(bomb, STATE)
 
 
+def test_too_little_memory_is_no_damage(monkeypatch):
+    def fail(*args, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(np.lib.format, "read_array", fail)
+    with pytest.raises(MemoryError):
+        archive.read(CONTENT, STATE)
+
+
 def test_a_file_far_larger_than_the_state_is_not_read():
     with pytest.raises(
         OtherStateError, match="it has 1099511627776 bytes, this process's state 61"
