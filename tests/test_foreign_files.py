@@ -3,7 +3,6 @@
 import hashlib
 import lzma
 import os
-import shutil
 import stat
 import time
 from pathlib import Path
@@ -103,7 +102,7 @@ def test_every_foreign_file_is_there_after_everything_was_run(
     for num_rounds in (5, 6):
         train(num_rounds, **paths, csv_path=planted["csv"] / "curve.csv", process=process)
     saved = (planted["checkpoint_dir"] / checkpoints.FOLDER_NAME).glob("round_*")
-    assert {path.name for path in saved} == {"round_4", "round_5", "round_6"}
+    assert {path.name for path in saved} == {f"round_{number}.npz" for number in (4, 5, 6)}
 
     # What is compiled, in a folder that is named and in the cache.
     for key in range(3):
@@ -234,22 +233,27 @@ def test_a_folder_in_the_place_of_the_checkpoints_is_refused(train, tmp_path):
 
 
 def test_a_marker_that_was_cut_short_by_a_kill_is_a_marker(tmp_path):
-    Checkpoints(tmp_path)
+    Checkpoints(tmp_path).close()
     marker = tmp_path / checkpoints.FOLDER_NAME / files.MARKER
     for text in (marker.read_text()[:9], ""):
         marker.write_text(text)
-        Checkpoints(tmp_path)
+        Checkpoints(tmp_path).close()
 
 
-def test_a_link_in_the_place_of_a_checkpoint_is_not_followed(train, tmp_path):
+def test_what_has_the_name_of_a_checkpoint_and_is_none_stays(train, tmp_path):
     plant(tmp_path / "foreign")
-    before = snapshot(tmp_path / "foreign")
+    inner = tmp_path / checkpoints.FOLDER_NAME
     train(3, checkpoint_dir=tmp_path)
-    for name in ("round_1", "round_9_temp1234"):
-        link = tmp_path / checkpoints.FOLDER_NAME / name
-        if link.exists():
-            shutil.rmtree(link)
-        link.symlink_to("../foreign")
+    (inner / "round_1.npz").unlink()
+    (inner / "round_1.npz").symlink_to("../foreign/thesis.docx")
+    (inner / "round_9.npz").symlink_to("../foreign/photo.jpg")
+    (inner / "round_5.npz").symlink_to("../foreign/thesis.docx")  # is replaced, not followed
+    (inner / "round_8.npz").mkdir()
+    (inner / f"round_7.npz.fedlab-part-{HEX[:11]}").write_text("half")
+    for name in ("round_6", "damaged_round_2.npz", "records.jsonl", "round_x.npz"):
+        (inner / name).write_text("kept")
+    before = snapshot(tmp_path)
     train(5, checkpoint_dir=tmp_path)
-    assert not (tmp_path / checkpoints.FOLDER_NAME / "round_2").exists()  # it was pruned
-    assert snapshot(tmp_path / "foreign") == before
+    after = snapshot(tmp_path)
+    gone = {name for name in before if after.get(name) != before[name]}
+    assert {Path(name).name for name in gone} == {"round_2.npz", "round_5.npz"}

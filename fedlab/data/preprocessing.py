@@ -13,6 +13,7 @@ from fedlab.caching import cache_while_alive
 from fedlab.checks import check_seed
 from fedlab.data.augmentation import AugmentFn, get_augmentation
 from fedlab.data.client_data import DIGIT_SHAPE, MemoryClientData
+from fedlab.data.description import describe_cohorts, with_description
 from fedlab.data.sampling import SampleFn
 
 CohortFn: TypeAlias = Callable[[int], Mapping[str, tf.data.Dataset]]
@@ -212,13 +213,10 @@ class Cohort(Mapping[str, tf.data.Dataset]):
 
 
 def add_channel(images: np.ndarray | tf.Tensor) -> np.ndarray | tf.Tensor:
-    """Returns images with an axis for their channels; grey ones get one channel.
+    """Returns images as (n, height, width, channels); grey ones get one channel.
 
     Args:
         images: An array or a tensor, (n, height, width) or (n, height, width, channels).
-
-    Returns:
-        The same values as (n, height, width, channels).
     """
     return images[..., np.newaxis] if len(images.shape) == 3 else images
 
@@ -271,8 +269,11 @@ def build_cohort_fn(
         >>> len(cohort_fn(1))
         10
     """
-    preprocessing = preprocessing or Preprocessing()
-    return lambda round_num: Cohort(client_data, sample_fn(round_num), preprocessing, round_num)
+    chosen = preprocessing or Preprocessing()
+    return with_description(
+        lambda round_num: Cohort(client_data, sample_fn(round_num), chosen, round_num),
+        lambda: describe_cohorts(client_data, sample_fn, vars(chosen)),
+    )
 
 
 @functools.lru_cache(maxsize=16)

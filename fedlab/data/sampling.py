@@ -6,6 +6,7 @@ from typing import TypeAlias
 import numpy as np
 
 from fedlab.checks import check_number, check_seed
+from fedlab.data.description import describe, digest_ids, with_description
 
 SampleFn: TypeAlias = Callable[[int], list[str]]
 
@@ -67,7 +68,7 @@ def uniform(client_ids: Sequence[str], num_clients: int, *, seed: int = 0) -> Sa
     def sample_fn(round_num: int) -> list[str]:
         return sample_cohort(client_ids, num_clients, seed=seed, round_num=round_num)
 
-    return sample_fn
+    return _describe(sample_fn, "uniform", client_ids, num_clients=num_clients, seed=seed)
 
 
 def fixed(client_ids: Sequence[str]) -> SampleFn:
@@ -86,7 +87,7 @@ def fixed(client_ids: Sequence[str]) -> SampleFn:
     if not client_ids:
         raise ValueError("client_ids must name at least one client. Found none.")
     _check_different(client_ids)
-    return lambda round_num: list(client_ids)
+    return _describe(lambda round_num: list(client_ids), "fixed", client_ids)
 
 
 def poisson(client_ids: Sequence[str], expected_num_clients: float, *, seed: int = 0) -> SampleFn:
@@ -124,7 +125,9 @@ def poisson(client_ids: Sequence[str], expected_num_clients: float, *, seed: int
         draws = np.random.default_rng([seed, round_num]).random(len(client_ids))
         return [name for name, draw in zip(client_ids, draws, strict=True) if draw < probability]
 
-    return sample_fn
+    return _describe(
+        sample_fn, "poisson", client_ids, expected_num_clients=expected_num_clients, seed=seed
+    )
 
 
 def once_per_epoch(client_ids: Sequence[str], num_clients: int, *, seed: int = 0) -> SampleFn:
@@ -156,7 +159,14 @@ def once_per_epoch(client_ids: Sequence[str], num_clients: int, *, seed: int = 0
         order = sample_cohort(client_ids, len(client_ids), seed=seed, round_num=epoch)
         return order[position * num_clients : (position + 1) * num_clients]
 
-    return sample_fn
+    return _describe(sample_fn, "once_per_epoch", client_ids, num_clients=num_clients, seed=seed)
+
+
+def _describe(
+    sample_fn: SampleFn, sampler: str, client_ids: Sequence[str], **values: float
+) -> SampleFn:
+    described = {"sampler": sampler, "client_ids": digest_ids(client_ids), **values}
+    return with_description(sample_fn, lambda: described)
 
 
 def _check_different(client_ids: Sequence[str]) -> None:
@@ -195,4 +205,7 @@ def drop_out(sample_fn: SampleFn, rate: float, *, seed: int = 0) -> SampleFn:
         bound = min(rate, draws.max(initial=0.0))
         return [client_id for client_id, draw in zip(cohort, draws, strict=True) if draw >= bound]
 
-    return staying_fn
+    return with_description(
+        staying_fn,
+        lambda: {"sampler": "drop_out", "rate": rate, "seed": seed, "of": describe(sample_fn)},
+    )

@@ -13,6 +13,7 @@ import tensorflow_federated as tff
 
 from fedlab.checks import check_number
 from fedlab.data import sampling
+from fedlab.data.description import describe, with_description
 from fedlab.dp import accounting, mechanisms
 
 
@@ -156,7 +157,7 @@ class PrivacyPlan:
                 )
             return draw(round_num)
 
-        return sample_fn
+        return with_description(sample_fn, lambda: describe(draw) | {"seed": insecure_seed})
 
     def build_aggregator(self, *, insecure_seed: int | None = None) -> mechanisms.Factory:
         """Returns the aggregator that clips the updates, sums them and adds the noise.

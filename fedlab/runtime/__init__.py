@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "compilation": ["compile"],
+        "computation_digest": ["digest_computation"],
         "context": ["install"],
         "local.client_loop": ["ClientError", "NonFiniteUpdateError"],
         "local.map_reduce_form": ["Form", "NoFormError", "Piece", "cut", "oversize_messages"],

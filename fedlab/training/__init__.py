@@ -2,7 +2,6 @@
 
 from fedlab.training.callbacks import (
     Callback,
-    Checkpoint,
     CsvLog,
     EarlyStopping,
     Evaluate,
@@ -10,6 +9,7 @@ from fedlab.training.callbacks import (
     ProgressBar,
     TensorBoardLog,
 )
+from fedlab.training.checkpoint import Checkpoint
 from fedlab.training.rounds import run_rounds, weights_bytes
 from fedlab.training.run import (
     DivergedError,

@@ -9,24 +9,22 @@ A callback of your own inherits from `Callback` and overrides what it needs:
     run_rounds(process, cohort_fn, 10, callbacks=[PrintLoss()])
 
 `run_rounds` calls the callbacks in the order of its list. So `Evaluate` stands before what stores or
-shows its results. Only at the start a `Checkpoint` goes first, wherever it stands, so that all others
-see the rounds that it loads.
+shows its results. Only at the start a `Checkpoint` (in `fedlab.training.checkpoint`) goes first, wherever
+it stands, so that all others see the rounds that it loads.
 """
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import tensorflow as tf
 import tensorflow_federated as tff
 from tqdm.auto import tqdm
 
 from fedlab import files
-from fedlab.checkpoints import Checkpoints
 from fedlab.checks import check_count, check_number
 from fedlab.training.run import Run
 
@@ -61,7 +59,8 @@ class Evaluate(Callback):
 
     Raises:
         TypeError: `every` is not a whole number.
-        ValueError: `every` is less than 1.
+        ValueError: `every` is less than 1; or, after a round, the evaluation has a name that the record
+            has already.
     """
 
     def __init__(self, evaluate_fn: EvaluateFn, every: int = 1):
@@ -81,6 +80,12 @@ class Evaluate(Callback):
         """Evaluates, if the round is due."""
         if self.is_due(run.round_num, run.num_rounds):
             results = self._evaluate_fn(run.round_num, run.weights)
+            taken = sorted(results.keys() & run.record.keys())
+            if taken:
+                raise ValueError(
+                    f"evaluate_fn must return names of its own, such as 'eval_{taken[0]}'. Found "
+                    f"{', '.join(taken)}, which the record has already."
+                )
             run.record.update({name: float(value) for name, value in results.items()})
 
 
@@ -130,71 +135,6 @@ class EarlyStopping(Callback):
         self._best = max(self._best, value)
         reached = self._target is not None and value >= self._target
         return reached or (self._patience is not None and self._num_worse >= self._patience)
-
-
-class Checkpoint(Callback):
-    """Saves the state after every round, and goes on from the newest checkpoint.
-
-    A resumed run is checked to have the model's and the algorithm's arrays and the hyperparameters that
-    TFF keeps in the state, such as the server's learning rate. NOT checked, for the checkpoint does not
-    hold them: the clients' learning rate (unless the process keeps it in the state), the seeds, the
-    data, the cohorts and the batches.
-
-    Args:
-        folder: Where to save. All files lie in the folder `fedlab-checkpoints` in it. A checkpoint is a
-            TensorFlow SavedModel: load only those that you trust.
-    """
-
-    def __init__(self, folder: str | os.PathLike[str]):
-        self._folder = folder
-
-    def on_start(self, run: Run) -> None:
-        """Loads the newest checkpoint, if there is one.
-
-        Raises:
-            ValueError: The checkpoint is another model's, has other hyperparameters or is past the run's
-                last round; or the folder exists and is not this program's.
-            PermissionError: The folder cannot be written.
-        """
-        self._checkpoints = Checkpoints(self._folder)
-        round_num, state, records = self._checkpoints.load_latest(run.state)
-        if not round_num:
-            return
-        if round_num > run.num_rounds:
-            raise ValueError(
-                f"num_rounds must be at least {round_num}, the rounds already in "
-                f"{str(self._folder)!r}. Found {run.num_rounds}."
-            )
-        if run.runner.has_model:
-            saved, fresh = (run.runner.get_hparams(each) for each in (state, run.state))
-            _check_same_hparams(saved, fresh, self._folder)
-        run.resume(round_num, state, records)
-
-    def on_round_end(self, run: Run) -> None:
-        """Saves the state and the record."""
-        self._checkpoints.save(run.round_num, run.state, run.record)
-
-
-def _check_same_hparams(
-    saved: Mapping[str, Any], fresh: Mapping[str, Any], folder: str | os.PathLike[str]
-) -> None:
-    saved, fresh = dict(_flatten(saved)), dict(_flatten(fresh))
-    for name, value in fresh.items():
-        if not np.array_equal(saved[name], value):
-            raise ValueError(
-                f"The run in {str(folder)!r} was saved with {name} = {saved[name]}, and this "
-                f"process has {value} (finalizer: the server's optimizer). TFF keeps it in the state "
-                f"and would go on with {saved[name]}: build the process with that, or use another "
-                "folder."
-            )
-
-
-def _flatten(hparams: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in hparams.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 class CsvLog(Callback):

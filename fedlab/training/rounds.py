@@ -15,11 +15,11 @@ from fedlab.checks import check_count
 from fedlab.data.preprocessing import CohortFn
 from fedlab.training.callbacks import (
     Callback,
-    Checkpoint,
     Evaluate,
     EvaluateFn,
     ProgressBar,
 )
+from fedlab.training.checkpoint import Checkpoint
 from fedlab.training.run import DivergedError, Record, Run, TrainingInterrupted, TrainingRun
 
 _FIRST_METRICS = ("num_examples", "loss", "accuracy")
@@ -72,11 +72,11 @@ def run_rounds(
         state = runner.initialize()
         if initial_weights is not None:
             state = runner.set_model_weights(state, initial_weights)
-        run = Run(runner, state, num_rounds)
+        run = Run(runner, cohort_fn, state, num_rounds)
         with _started(callbacks, run):
             try:
                 while run.round_num < num_rounds and not run.is_stopped:
-                    _run_round(run, cohort_fn, callbacks)
+                    _run_round(run, callbacks)
             except KeyboardInterrupt:
                 raise TrainingInterrupted(run.finish(), num_rounds) from None
         return run.finish()
@@ -102,11 +102,11 @@ def _started(callbacks: list[Callback], run: Run) -> Iterator[None]:
         yield
 
 
-def _run_round(run: Run, cohort_fn: CohortFn, callbacks: list[Callback]) -> None:
+def _run_round(run: Run, callbacks: list[Callback]) -> None:
     """Runs a round and its callbacks. If one fails, the run is as it was before the round."""
     before = run.round_num, run.state, run.records
     round_num = run.round_num + 1
-    state, record = _execute_round(run.runner, run.state, cohort_fn, round_num)
+    state, record = _execute_round(run.runner, run.state, run.cohort_fn, round_num)
     run.resume(round_num, state, run.records)
     run.records.append(record)
     try:

@@ -8,6 +8,7 @@ import pandas as pd
 import tensorflow_federated as tff
 
 from fedlab import runtime
+from fedlab.data.preprocessing import CohortFn
 
 Record = dict[str, Any]
 
@@ -73,6 +74,7 @@ class Run:
 
     Attributes:
         runner: What executes the process.
+        cohort_fn: The function from a round's number to its cohort.
         num_rounds: The run's rounds in all.
         round_num: The last finished round; 0 before the first.
         state: The process's state after it.
@@ -80,8 +82,9 @@ class Run:
         is_stopped: Whether a callback has called `stop`.
     """
 
-    def __init__(self, runner: runtime.Runner, state: Any, num_rounds: int):
+    def __init__(self, runner: runtime.Runner, cohort_fn: CohortFn, state: Any, num_rounds: int):
         self.runner = runner
+        self.cohort_fn = cohort_fn
         self.num_rounds = num_rounds
         self.is_stopped = False
         self.resume(0, state, [])

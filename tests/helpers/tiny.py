@@ -131,6 +131,8 @@ def leftovers(folder):
 
 TESTS = Path(__file__).parents[1]
 TIMEOUT = 120
+# How often runs are killed and raced. Before a release: 30.
+NUM_REPEATS = int(os.environ.get("FEDLAB_TEST_REPEATS", "3"))
 DATA = create_data(12, 4, 8, 5, 9, 10)
 COHORT_FN = build_cohort_fn(
     DATA, sampling.uniform(DATA.client_ids, 3, seed=1), Preprocessing(batch_size=5, shuffle=True)
