@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from fedlab.checks import check_callable, check_instance, check_text
+from fedlab.checks import describe as describe_value
 from fedlab.data.client_data import Examples, MemoryClientData, pool
 from fedlab.data.digits import load_digits
 from fedlab.data.emnist import load_emnist, load_sqlite
@@ -56,6 +58,9 @@ def register(entry: DatasetEntry) -> None:
     Raises:
         ValueError: There is a data set with this name, or the name looks like a path.
     """
+    check_instance("entry", entry, DatasetEntry, "a DatasetEntry")
+    check_text("entry.name", entry.name)
+    check_callable("entry.load_fn", entry.load_fn)
     if entry.name in _ENTRIES:
         raise ValueError(f"There is a data set {entry.name!r} already. Choose another name.")
     if not entry.name or _is_path(entry.name):
@@ -86,10 +91,10 @@ def describe(name: str | None = None) -> str:
     Raises:
         ValueError: There is no such data set.
     """
-    name = name or selected()
+    name = selected() if name is None else check_text("name", name)
     if name == "file":
         return f"digits by real writers, from the file in {DATASET_VARIABLE}"
-    return _get_entry(name).description
+    return _get_entry(name, "name").description
 
 
 def load(name: str | os.PathLike[str] | None = None, **options: Any) -> FederatedDataset:
@@ -114,8 +119,11 @@ def load(name: str | os.PathLike[str] | None = None, **options: Any) -> Federate
         >>> len(train.client_ids)
         10
     """
-    argument = os.fspath(name or os.environ.get(DATASET_VARIABLE) or "digits")
-    entry = _build_file_entry(argument) if _is_path(argument) else _get_entry(argument)
+    if name is None:
+        name = os.environ.get(DATASET_VARIABLE) or "digits"
+    check_instance("name", name, (str, os.PathLike), "a data set's name or a file's path")
+    argument = os.fspath(name)
+    entry = _build_file_entry(argument) if _is_path(argument) else _get_entry(argument, "name")
     train, test = entry.load_fn(**options)
     return FederatedDataset(
         entry.name,
@@ -138,8 +146,8 @@ def show_name(argument: str) -> str:
     Raises:
         ValueError: There is no such data set.
     """
-    if not _is_path(argument):
-        return _get_entry(argument).name
+    if not _is_path(check_text("argument", argument)):
+        return _get_entry(argument, "argument").name
     path = Path(argument).expanduser()
     # The file in this folder has the name of Federated EMNIST's file, but contains other data.
     return "writer digits" if path.resolve().parent.name == "writer-digits" else path.name
@@ -149,11 +157,11 @@ def _is_path(name: str) -> bool:
     return os.sep in name or "." in name
 
 
-def _get_entry(name: str) -> DatasetEntry:
+def _get_entry(name: str, parameter: str) -> DatasetEntry:
     if name not in _ENTRIES:
         choices = ", ".join(f'"{each}"' for each in names())
         raise ValueError(
-            f"There is no data set {name!r}. Choose one of {choices}, or the path of an .sqlite or "
+            f"{parameter}: There is no data set {describe_value(name)}. Choose one of {choices}, or the path of an .sqlite or "
             f".sqlite.lzma file, as an argument or in the variable {DATASET_VARIABLE}."
         )
     return _ENTRIES[name]

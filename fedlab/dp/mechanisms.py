@@ -18,10 +18,11 @@ from typing import Any, TypeAlias
 import tensorflow_federated as tff
 import tensorflow_privacy as tfp
 
-from fedlab.checks import check_count, check_number, check_seed
+from fedlab.checks import check_count, check_ids, check_number, check_seed
 from fedlab.data import sampling
 from fedlab.dp import accounting
-from fedlab.dp.noise import NoisySumQuery, TreeFactory
+from fedlab.dp.delta import check_delta
+from fedlab.dp.noise import NoisySumQuery, TreeFactory, split_noise
 
 Factory: TypeAlias = tff.aggregators.UnweightedAggregationFactory
 
@@ -46,9 +47,11 @@ def gaussian_fixed(
     Raises:
         ValueError: A number is out of range.
     """
-    _check(noise_multiplier, insecure_seed, clip=clip, expected_num_clients=expected_num_clients)
+    noise_multiplier, insecure_seed, clip, expected_num_clients = _check(
+        noise_multiplier, insecure_seed, clip=clip, expected_num_clients=expected_num_clients
+    )
     query = NoisySumQuery(
-        tfp.GaussianSumQuery(l2_norm_clip=float(clip), stddev=0.0),
+        tfp.GaussianSumQuery(l2_norm_clip=clip, stddev=0.0),
         lambda state, num_leaves: [noise_multiplier * state.l2_norm_clip] * num_leaves,
         noise_multiplier,
         insecure_seed,
@@ -84,27 +87,27 @@ def gaussian_adaptive(
         ValueError: A number is out of range, or the cohort is so small that the noise of the count alone
             would exceed the noise multiplier.
     """
-    _check(
+    noise_multiplier, insecure_seed, initial_clip, expected_num_clients = _check(
         noise_multiplier,
         insecure_seed,
         initial_clip=initial_clip,
         expected_num_clients=expected_num_clients,
     )
-    check_number("learning_rate", learning_rate, at_least=0)
-    check_number("quantile", quantile, at_least=0, at_most=1)
+    learning_rate = check_number("learning_rate", learning_rate, at_least=0)
+    quantile = check_number("quantile", quantile, at_least=0, at_most=1)
     count_stddev = expected_num_clients / 20 if noise_multiplier else 0.0
-    update_noise = _split_noise(noise_multiplier, count_stddev)
+    update_noise = split_noise(noise_multiplier, count_stddev)
 
     def stddevs_fn(state: Any, num_leaves: int) -> list[Any]:  # the last leaf is the count
         return [update_noise * state.sum_state.l2_norm_clip] * (num_leaves - 1) + [count_stddev]
 
     inner = tfp.QuantileAdaptiveClipSumQuery(
-        initial_l2_norm_clip=float(initial_clip),
+        initial_l2_norm_clip=initial_clip,
         noise_multiplier=0.0,
         target_unclipped_quantile=quantile,
         learning_rate=learning_rate,
         clipped_count_stddev=0.0,
-        expected_num_records=float(expected_num_clients),
+        expected_num_records=expected_num_clients,
     )
     query = NoisySumQuery(inner, stddevs_fn, noise_multiplier, insecure_seed)
     return _build_mean(query, expected_num_clients)
@@ -136,8 +139,9 @@ def tree_aggregation(
     Raises:
         ValueError: A number is out of range.
     """
-    _check(noise_multiplier, insecure_seed, clip=clip, num_clients=num_clients)
-    check_count("rounds_per_epoch", rounds_per_epoch)
+    noise_multiplier, insecure_seed, clip = _check(noise_multiplier, insecure_seed, clip=clip)
+    num_clients = check_count("num_clients", num_clients)
+    rounds_per_epoch = check_count("rounds_per_epoch", rounds_per_epoch)
     return TreeFactory(noise_multiplier * clip, clip, num_clients, rounds_per_epoch, insecure_seed)
 
 
@@ -157,7 +161,8 @@ class PrivacyPlan:
         noise_multiplier: Standard deviation of the noise on the sum divided by the clip, at least 0.
         clip: Largest L2 norm of a client's update, above 0; with a `quantile`, that of the first round.
         quantile: Share of updates that an adaptive clip leaves whole. Default: a fixed clip.
-        delta: Delta of the guarantee, in (0, 1). Default: `accounting.default_delta(population)`.
+        delta: Delta of the guarantee, above 0 and below `1 / population`. Default:
+            `accounting.default_delta(population)`.
 
     Raises:
         ValueError: A number is out of range.
@@ -174,6 +179,8 @@ class PrivacyPlan:
     def __post_init__(self) -> None:
         if self.delta is None:
             object.__setattr__(self, "delta", accounting.default_delta(self.population))
+        check_delta(self.delta, self.population)
+        check_number("expected_num_clients", self.expected_num_clients, above=0)
         # Both check the parameters, so that a bad plan fails here and not in round 1.
         _ = self.epsilon, self.build_aggregator()
 
@@ -198,11 +205,12 @@ class PrivacyPlan:
             num_rounds: Number of rounds of the whole run, at least 1.
             clip: Largest L2 norm of a client's update, above 0.
             quantile: Share of updates that an adaptive clip leaves whole. Default: a fixed clip.
-            delta: Delta of the guarantee, in (0, 1). Default: `accounting.default_delta(population)`.
+            delta: Delta of the guarantee, as in the class. Default: `default_delta(population)`.
 
         Raises:
             ValueError: A number is out of range, or no noise gives this epsilon.
         """
+        check_number("expected_num_clients", expected_num_clients, above=0)
         noise_multiplier = accounting.noise_for_epsilon(
             target_epsilon,
             num_clients=expected_num_clients,
@@ -242,6 +250,9 @@ class PrivacyPlan:
         Raises:
             ValueError: `client_ids` is not as many as the population, or the round is not in the plan.
         """
+        client_ids = check_ids("client_ids", client_ids)
+        if insecure_seed is not None:
+            check_seed(insecure_seed, "insecure_seed")
         if len(client_ids) != self.population:
             raise ValueError(
                 f"client_ids must be the {self.population} clients that the plan accounts for. "
@@ -251,7 +262,7 @@ class PrivacyPlan:
         draw = sampling.poisson(client_ids, self.expected_num_clients, seed=seed)
 
         def sample_fn(round_num: int) -> list[str]:
-            if not 1 <= round_num <= self.num_rounds:
+            if not 1 <= check_count("round_num", round_num, at_least=0) <= self.num_rounds:
                 raise ValueError(
                     f"The plan accounts for rounds 1 to {self.num_rounds}. Found {round_num}. Make a "
                     "plan of more rounds before the first."
@@ -275,26 +286,13 @@ class PrivacyPlan:
 
 
 def _build_mean(query: tfp.SumAggregationDPQuery, expected_num_clients: float) -> Factory:
-    mean = tfp.NormalizedQuery(query, denominator=float(expected_num_clients))
+    mean = tfp.NormalizedQuery(query, denominator=expected_num_clients)
     return tff.aggregators.DifferentiallyPrivateFactory(mean)
 
 
-def _split_noise(noise_multiplier: float, count_stddev: float) -> float:
-    """Returns the noise multiplier of the updates; the count, of sensitivity 1/2, gets the rest."""
-    if noise_multiplier == 0:
-        return 0.0
-    if noise_multiplier >= 2 * count_stddev:
-        raise ValueError(
-            "expected_num_clients must be above 10 times the noise_multiplier, or the noise of the "
-            f"count alone exceeds the noise_multiplier. Found a noise_multiplier of {noise_multiplier} and "
-            f"{20 * count_stddev:g} clients."
-        )
-    return (noise_multiplier**-2 - (2 * count_stddev) ** -2) ** -0.5
-
-
-def _check(noise_multiplier: float, insecure_seed: int | None, **positive: float) -> None:
-    check_number("noise_multiplier", noise_multiplier, at_least=0)
-    for name, value in positive.items():
-        check_number(name, value, above=0)
-    if insecure_seed is not None:
-        check_seed(insecure_seed, "insecure_seed")
+def _check(noise_multiplier: float, insecure_seed: int | None, **positive: float) -> list[Any]:
+    """Returns the arguments, converted, in their order."""
+    if insecure_seed is not None:  # an int64 in the graph
+        insecure_seed = check_seed(insecure_seed, "insecure_seed", at_most=2**63 - 1)
+    numbers = [check_number(name, value, above=0) for name, value in positive.items()]
+    return [check_number("noise_multiplier", noise_multiplier, at_least=0), insecure_seed, *numbers]
