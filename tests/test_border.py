@@ -44,7 +44,7 @@ NOT_CALLED = {
     "called by TensorFlow or by Preprocessing with tensors": "mirror brightness affine shift "
     "mirror_and_brightness",
     "hold results": "Examples Interval RoundsSummary AttackResult CanaryState TrainingRun Run",
-    "errors": "DivergedError TrainingInterrupted",
+    "errors": "DivergedError TrainingInterrupted KerasFunctionalModelError",
     "have no parameters": "create_loss restore_eager_keras median names selected use_style Callback "
     "ProgressBar",
     "checked when it is registered": "DatasetEntry",

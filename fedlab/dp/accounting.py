@@ -27,8 +27,8 @@ from dp_accounting.pld import PLDAccountant
 from dp_accounting.rdp import RdpAccountant
 
 from fedlab.checks import check_choice, check_count, check_list, check_not_empty, check_number
-from fedlab.dp.delta import check_delta
 from fedlab.dp.fixed_size_sampling import FixedSizeAccountant
+from fedlab.dp.plan_checks import check_delta
 
 Relation = dp_accounting.NeighboringRelation
 NEIGHBOURS = {

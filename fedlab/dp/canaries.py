@@ -16,6 +16,7 @@ from fedlab.checks import (
     check_count,
     check_instance,
     check_list,
+    check_not_empty,
     check_number,
     check_seed,
 )
@@ -166,6 +167,7 @@ def direction_scores(change: Iterable[np.ndarray], num_canaries: int, *, seed: i
         )
         for array in check_list("change", change)
     ]
+    check_not_empty("change", arrays)
     shapes = [array.shape for array in arrays]
     return np.array(
         [

@@ -21,8 +21,8 @@ import tensorflow_privacy as tfp
 from fedlab.checks import check_count, check_ids, check_number, check_seed
 from fedlab.data import sampling
 from fedlab.dp import accounting
-from fedlab.dp.delta import check_delta
 from fedlab.dp.noise import NoisySumQuery, TreeFactory, split_noise
+from fedlab.dp.plan_checks import check_delta, check_plan
 
 Factory: TypeAlias = tff.aggregators.UnweightedAggregationFactory
 
@@ -180,9 +180,9 @@ class PrivacyPlan:
         if self.delta is None:
             object.__setattr__(self, "delta", accounting.default_delta(self.population))
         check_delta(self.delta, self.population)
-        check_number("expected_num_clients", self.expected_num_clients, above=0)
+        check_plan(self.population, self.expected_num_clients, self.clip, self.quantile)
         # Both check the parameters, so that a bad plan fails here and not in round 1.
-        _ = self.epsilon, self.build_aggregator()
+        _ = self.build_aggregator(), self.epsilon
 
     @classmethod
     def for_epsilon(
@@ -208,9 +208,10 @@ class PrivacyPlan:
             delta: Delta of the guarantee, as in the class. Default: `default_delta(population)`.
 
         Raises:
+            TypeError: An argument is not a number.
             ValueError: A number is out of range, or no noise gives this epsilon.
         """
-        check_number("expected_num_clients", expected_num_clients, above=0)
+        check_plan(population, expected_num_clients, clip, quantile)
         noise_multiplier = accounting.noise_for_epsilon(
             target_epsilon,
             num_clients=expected_num_clients,

@@ -7,6 +7,9 @@ from typing import TypeAlias
 import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
+from tensorflow_federated.python.learning.models.functional import (
+    KerasFunctionalModelError as KerasFunctionalModelError,
+)
 
 from fedlab.checks import check_callable, check_instance, check_list, describe
 from fedlab.data.preprocessing import INPUT_SPEC
@@ -71,7 +74,8 @@ def build_functional_model(
 
     Raises:
         TypeError: `create_fn` is not a function, or `input_spec` is not a pair of specs.
-        tff.learning.models.KerasFunctionalModelError: A layer of the model changes its own state.
+        KerasFunctionalModelError: A layer of the model changes its own state. The error is TFF's
+            own, which has no public name there.
     """
     create_fn, input_spec = check_create_fn(create_fn), _check_input_spec(input_spec)
     _check_no_updates(create_fn)
@@ -93,7 +97,7 @@ def _check_no_updates(create_fn: CreateFn) -> None:
         changing = [layer.name for layer in model.submodules if _changes_itself(layer)]
     restore_eager_keras()
     if changing:
-        raise tff.learning.models.KerasFunctionalModelError(
+        raise KerasFunctionalModelError(
             "create_fn must make a model whose layers do not change their own state in training, "
             "such as batch normalization does, because a functional model has no place for it. Use "
             "layer or group normalization (tf.keras.layers.GroupNormalization), or build_model_fn. "

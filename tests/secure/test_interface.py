@@ -16,7 +16,7 @@ SECRET_NUMBER = 987_654
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (((2,), np.dtype(np.float32), 5), "an integer dtype. Found float32"),
+        (((2,), np.dtype(np.float32), 5), "an integer dtype. Found .*float32"),
         (((2,), np.dtype(np.int32), -1), "max_value must be at least 0. Found -1"),
         (((2,), np.dtype(np.int8), 128), "max_value must be at most 127. Found 128"),
         (((2,), np.dtype(np.int32), 5, 5), "modulus must be at least 6. Found 5"),

@@ -119,7 +119,7 @@ DP_CALLS = (
     call(
         canaries.CanaryRunner,
         runner=(RUNNER, instance(tiny.build_process())),
-        included=(COINS, bools(COINS)),
+        included=(COINS, bools(COINS).without(COINS[1:])),
         norm=(1.0, POSITIVE),
         sampling_probability=(1.0, SHARE),
         seed=(0, SEED),
@@ -132,7 +132,7 @@ DP_CALLS = (
     ),
     call(
         canaries.simulate_gaussian,
-        included=(COINS, bools(COINS)),
+        included=(COINS, bools(COINS).without(COINS[1:])),
         **NOISE,
         **NUM_ROUNDS,
         sampling_probability=(1.0, SHARE),
