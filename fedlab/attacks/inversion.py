@@ -160,7 +160,11 @@ def client_delta(
         TypeError: An argument is not a number.
     """
     labels = check_labels("labels", labels, num_classes=_num_classes(weights)).astype(np.int32)
-    images = check_pixels("images", images, (len(labels), 28, 28)).astype(np.float32)
+    images = check_pixels("images", images, (None, 28, 28)).astype(np.float32)
+    if len(images) != len(labels):
+        raise ValueError(
+            f"images and labels must be as many. Found {len(images)} and {len(labels)}."
+        )
     check_create_fn(create_fn)
     learning_rate, num_steps, batch_size = _check_training(learning_rate, num_steps, batch_size)
     simulate, _ = gradient_matching.build_functions(create_fn, len(images), num_steps, batch_size)

@@ -181,7 +181,8 @@ def mean_per_client(values: np.ndarray, client_ids: Sequence[str]) -> tuple[list
         ValueError: `client_ids` has another length than the last axis of `values`.
     """
     if np.asarray(values).dtype != bool:
-        check_array("values", values, np.shape(values), is_finite=False)
+        shape = tuple(length or None for length in np.shape(values))
+        check_array("values", values, shape, is_finite=False)
     values = np.atleast_1d(np.asarray(values, np.float64))
     names, groups = _number(client_ids, values.shape[-1])
     one_hot = np.eye(len(names))[groups]
@@ -273,7 +274,7 @@ def _number(client_ids: Sequence[str], num_examples: int) -> tuple[list[str], np
 
 
 def _check_losses(losses: np.ndarray, at_least: float | None = None) -> np.ndarray:
-    shape = np.shape(losses)
+    shape = tuple(length or None for length in np.shape(losses))
     return check_array("losses", losses, shape, at_least=at_least, is_finite=False).astype(
         np.float64
     )

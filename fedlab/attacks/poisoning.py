@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlab.checks import check_callable, check_count, check_ids, check_instance, check_number
+from fedlab.checks import check_callable, check_count, check_ids, check_mapping, check_number
 from fedlab.data.client_data import Examples, MemoryClientData, client_arrays
 from fedlab.data.elements import check_client_data
 from fedlab.data.preprocessing import CohortFn
@@ -66,9 +66,8 @@ def flip_labels(mapping: Mapping[int, int] | None = None, *, num_classes: int = 
     num_classes = check_count("num_classes", num_classes, at_most=_MAX_CLASSES)
     if mapping is None:
         mapping = {label: num_classes - 1 - label for label in range(num_classes)}
-    check_instance("mapping", mapping, Mapping, "a dictionary")
     false_labels = np.arange(num_classes, dtype=np.int32)
-    for pair in mapping.items():
+    for pair in check_mapping("mapping", mapping).items():
         label, false_label = (
             check_count("mapping", each, at_least=0, at_most=num_classes - 1) for each in pair
         )

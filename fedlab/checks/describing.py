@@ -11,7 +11,8 @@ def describe(value: Any) -> str:
     Args:
         value: Any object.
     """
-    kind, shape = type(value).__name__, getattr(value, "shape", ())
+    kind = type(value).__name__
+    shape = () if isinstance(value, type) else getattr(value, "shape", ())
     if shape:
         text = f"{kind} {getattr(value, 'dtype', '')} {tuple(shape)}".replace("  ", " ")
     else:

@@ -58,7 +58,7 @@ def reconstructions(
         )
     scores = {name: check_number(f"scores[{name!r}]", value) for name, value in scores.items()}
     ax = digits_by_client(
-        rows, num_columns=max(len(np.asarray(images)) for images in rows.values())
+        rows, num_columns=max(len(np.atleast_1d(images)) for images in rows.values())
     )
     figure = figure_of(ax)
     width, height = figure.get_size_inches()

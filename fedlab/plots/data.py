@@ -207,7 +207,9 @@ def examples_per_client(num_examples: npt.ArrayLike, ax: Axes | None = None) -> 
     Raises:
         ValueError: There are no clients, or a number is negative.
     """
-    sizes = check_counts("num_examples", num_examples).reshape(-1)
+    sizes = check_counts("num_examples", num_examples)
+    if sizes.ndim != 1:
+        raise ValueError(f"num_examples must have shape (n,). Found {sizes.shape}.")
     ax = ax or new_axes(8, 4)
     width = max(1, int(np.ceil(np.ptp(sizes) / 25)))
     edges = np.arange(sizes.min(), sizes.max() + width + 1, width) - 0.5
@@ -225,6 +227,8 @@ def examples_per_client(num_examples: npt.ArrayLike, ax: Axes | None = None) -> 
 def _check_images(images: npt.ArrayLike, name: str) -> np.ndarray:
     """Returns images, (n, height, width) or (n, height, width, 3), as values in [0, 1]."""
     pixels = np.asarray(images) if images is not None else np.empty(0)
+    if pixels.ndim == 0:
+        raise TypeError(f"{name}: pixels must be an array of numbers. Found {describe(images)}.")
     is_image = pixels.ndim == 3 or (pixels.ndim == 4 and pixels.shape[3] == 3)
     if not is_image or pixels.size == 0:
         raise ValueError(

@@ -17,6 +17,7 @@ from fedlab.checks import (
     check_list,
     check_mapping,
     check_not_empty,
+    check_text,
     describe,
 )
 from fedlab.plots.style import (
@@ -210,6 +211,7 @@ def settings_heatmap(
         ValueError: The table is empty or has a number that is not finite.
     """
     check_instance("values", values, pd.DataFrame, "a pandas DataFrame")
+    check_text("value_format", value_format)
     check_not_empty("values", values)
     cells = values.to_numpy()
     if cells.dtype.kind not in "iuf":

@@ -135,7 +135,7 @@ def received_values(
             names = f"{describe(list(images))}. Found {describe(list(shares))}"
             raise ValueError(f"shares must have the names {names}.")
         shares = {
-            name: check_array(f"shares[{name!r}]", each, np.shape(each), at_least=0, at_most=1)
+            name: check_array(f"shares[{name!r}]", np.ravel(each), (None,), at_least=0, at_most=1)
             for name, each in shares.items()
         }
     heights = [2.6] if shares is None else [2.6, 1.6]

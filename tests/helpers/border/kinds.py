@@ -29,7 +29,8 @@ class Kind:
         """Some of these values are right here."""
         shown = [repr(value) for value in right]
         bad = tuple(value for value in self.bad if repr(value) not in shown)
-        return dataclasses.replace(self, bad=bad)
+        drawn = self.drawn.filter(lambda value: repr(value) not in shown)
+        return dataclasses.replace(self, bad=bad, drawn=drawn)
 
 
 class Thing:
@@ -146,7 +147,7 @@ PATH = Kind(
 
 def choice(*names: str) -> Kind:
     """One of these names."""
-    bad = (*TEXT.bad, "", "nobody", f"{names[0]} ", names[0].upper())
+    bad = (*TEXT.bad, "", "nobody", f"{names[0]} ", f"{names[0]}, {names[0]}")
     drawn = TEXT.drawn | st.text(max_size=8).filter(lambda text: text not in names)
     return Kind(bad, drawn, TEXT.variants)
 

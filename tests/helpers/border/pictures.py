@@ -23,7 +23,6 @@ from helpers.border.kinds import (
     instance,
     mapping,
     optional,
-    pixels,
     table,
 )
 from helpers.pictures import LEDGER
@@ -77,7 +76,7 @@ COMPARISON = {
 PLOT_CALLS = (
     draw(
         plots.digits,
-        images=(IMAGES, pixels(IMAGES)),
+        images=(IMAGES, array(IMAGES, at_least=0, at_most=1)),
         labels=([1, "b", "c"], optional(instance([1], [], "a"))),
         num_columns=(2, COUNT),
         **TITLE,
@@ -92,7 +91,10 @@ PLOT_CALLS = (
     draw(
         plots.reconstructions,
         rows=(IMAGES_BY_NAME, mapping(IMAGES_BY_NAME, *BAD_IMAGES)),
-        scores=({"a": 0.5}, optional(instance({"c": 1.0}, {"a": "x"}, {"a": None}, [1]))),
+        scores=(
+            {"a": 0.5},
+            optional(instance({"c": 1.0}, {"a": "x"}, {"a": None}, [1]).without({})),
+        ),
         score_format=("{:.2f}", TEXT),
         score_name=("SSIM", TEXT),
     ),
@@ -131,7 +133,7 @@ PLOT_CALLS = (
         plots.bars,
         values=(ACCURACIES, mapping(ACCURACIES, NAN, "0.5", None, -2, True, [0.5], INF)),
         xlabel=("epsilon", TEXT),
-        value_format=("{:.1f}", instance()),
+        value_format=("{:.1f}", TEXT),
         **AX,
     ),
     draw(

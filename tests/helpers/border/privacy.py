@@ -173,10 +173,10 @@ DP_CALLS = (
 SECURE_CALLS = (
     call(
         interface.IntegerSpec,
-        shape=((2,), instance((2.5,), (-1,), (True,))),
+        shape=((2,), instance((2.5,), (-1,), (True,)).without([])),
         dtype=(np.dtype(np.int32), instance(np.float32, "words")),
         max_value=(7, count(at_least=0)),
-        modulus=(16, optional(count(at_least=8))),
+        modulus=(16, optional(count(at_least=8, at_most=2**31))),
     ),
     call(interface.check_cohort, client_ids=(["a", "b"], ids(["a", "b"])), specs=([SPEC], SPECS)),
     *(
@@ -205,7 +205,7 @@ RUNTIME_CALLS = (
 _CONFIG_KINDS = {
     Label: TEXT,
     Flag: FLAG,
-    Count: COUNT,
+    Count: COUNT.without(2.0),  # as a CSV file has it
     Rate: NOT_NEGATIVE,
     ProperFraction: BELOW_ONE,
     Share: SHARE,

@@ -40,11 +40,12 @@ def other_weights(change) -> tff.learning.models.ModelWeights:
     return tff.learning.models.ModelWeights([change(w) for w in WEIGHTS.trainable], [])
 
 
+OTHER_SHAPES = other_weights(lambda w: w[:1])
 BAD_WEIGHTS = instance(
     WEIGHTS.trainable,
     other_weights(lambda w: np.where(w == w.max(), NAN, w)),
     other_weights(lambda w: np.where(w == w.max(), INF, w)),
-    other_weights(lambda w: w[:1]),
+    OTHER_SHAPES,
     other_weights(lambda w: w.astype(str)),
     other_weights(lambda w: None),
     tff.learning.models.ModelWeights(None, None),

@@ -96,7 +96,7 @@ def is_named(text: str, name: str, value: Any) -> bool:
 def is_shown(text: str, value: Any) -> bool:
     if isinstance(value, PLAIN):
         return any(form in text for form in (repr(value)[:40], str(value)[:40]) if form)
-    return "Found" in text
+    return "Found" in text or repr(value)[:40] in text
 
 
 def good_calls(case: Call) -> Iterator[dict[str, Any]]:
