@@ -1,5 +1,6 @@
 """Pictures of the results of runs: curves, confusion matrices, clients' accuracies, bars."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -221,10 +222,8 @@ def bars(
         name: check_number(f"values[{name!r}]", value, at_least=0)
         for name, value in check_mapping("values", values).items()
     }
-    if isinstance(value_format, str):
-        write = value_format.format
-    else:
-        write = check_callable("value_format", value_format)
+    write = value_format.format if isinstance(value_format, str) else value_format
+    check_callable("value_format", write)
     ax = ax or new_axes(8, 0.9 + 0.48 * len(values))
     colors = [COLORS.get(find_key(name), COLORS["neutral"]) for name in values]
     container = ax.barh(range(len(values)), list(values.values()), color=colors, height=0.7)
@@ -243,12 +242,10 @@ def _to_quantiles(band: str | tuple[float, float] | None) -> tuple[float, float]
         return None
     if isinstance(band, str) and band == "minmax":
         return 0.0, 1.0
-    try:
+    with contextlib.suppress(TypeError, ValueError):
         low, high = (check_number("band", each, at_least=0, at_most=1) for each in band)
         if low < high:
             return low, high
-    except (TypeError, ValueError):
-        pass
     raise ValueError(
         f"band must be 'minmax', None or two quantiles such as (0.1, 0.9). Found {describe(band)}."
     )
@@ -257,11 +254,9 @@ def _to_quantiles(band: str | tuple[float, float] | None) -> tuple[float, float]
 def _as_runs(name: str, records: Records | Sequence[Records]) -> list[pd.DataFrame]:
     """Returns a list of runs, whether one run or several were given."""
     entry = f"records_by_name[{name!r}]"
-    if isinstance(records, pd.DataFrame):
-        given: list[Any] = [records]
-    else:
-        given = check_list(entry, records)
-        given = [given] if given and isinstance(given[0], Mapping) else given
+    given = [records] if isinstance(records, pd.DataFrame) else check_list(entry, records)
+    if given and isinstance(given[0], Mapping):
+        given = [given]
     for run in given:
         is_run = isinstance(run, list | tuple) and all(isinstance(each, Mapping) for each in run)
         if not (is_run or isinstance(run, pd.DataFrame)):
