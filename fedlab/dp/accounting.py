@@ -287,9 +287,11 @@ def _check_run(
     check_choice("sampling", sampling, NEIGHBOURS)
     population = check_count("population", population, at_least=2)
     if sampling == "fixed_size":
-        check_count("num_clients", num_clients)
+        num_clients = check_count("num_clients", num_clients, at_most=population)
+    else:
+        num_clients = check_number("num_clients", num_clients, above=0, at_most=population)
     return (
-        check_number("num_clients", num_clients, above=0, at_most=population),
+        num_clients,
         population,
         check_count("num_rounds", num_rounds),
         check_number("delta", delta, above=0, below=1),
