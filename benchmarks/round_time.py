@@ -31,8 +31,9 @@ from _round_time_plot import plot_round_time
 
 from fedlab import files, learning, models, runtime
 from fedlab._tensorflow import THREADS_VARIABLE
-from fedlab.data import client_data, download, emnist
-from fedlab.data.preprocessing import Cohort, Preprocessing, to_batch
+from fedlab.data import download, emnist
+from fedlab.data.elements import image_element_spec, to_batch
+from fedlab.data.preprocessing import Cohort, Preprocessing
 from fedlab.experiments.results import write_results
 from fedlab.experiments.timing import time_in_turn
 from fedlab.runtime.graph_loading import disk_cache
@@ -56,7 +57,7 @@ def load_by_tff(train) -> tff.simulation.datasets.ClientData:
         return train
     path = download.unpack_to_cache(WRITER_DIGITS, files.cache_dir(), check_fn=emnist.check_sqlite)
     return tff.simulation.datasets.load_and_parse_sql_client_data(
-        str(path), client_data.image_element_spec(), "digits_only_train"
+        str(path), image_element_spec(), "digits_only_train"
     )
 
 

@@ -10,11 +10,13 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlab import runtime
+from fedlab.checks import check_array, check_count, check_ids, check_list, check_table, check_text
 from fedlab.data import client_arrays
-from fedlab.data.client_data import check_known
-from fedlab.data.preprocessing import Cohort, Preprocessing, add_channel
+from fedlab.data.elements import add_channel, check_client_data
+from fedlab.data.preprocessing import Cohort, Preprocessing
 from fedlab.learning import TffModel, build_evaluation
 from fedlab.models import CreateFn, assign_weights, create_cnn
+from fedlab.models.keras_to_tff import check_create_fn, check_weights
 from fedlab.statistics import count_worst
 
 ClientData: TypeAlias = tff.simulation.datasets.ClientData
@@ -45,6 +47,7 @@ def build_evaluate_fn(
         of right answers in [0, 1]. `run_rounds` takes it as its `evaluate_fn`.
     """
     client_ids = _check_client_ids(client_data, client_ids)
+    check_text("prefix", prefix)
     cohort = dict(Cohort(client_data, client_ids, Preprocessing(batch_size=128), round_num=0))
     runner = runtime.compile(build_evaluation(model))
     initial = runner.initialize()
@@ -76,7 +79,8 @@ def predict(
     Returns:
         One row per example: client_id, label, prediction, loss (cross-entropy in nats).
     """
-    model = assign_weights(create_fn(), weights)
+    check_weights("weights", weights)
+    model = assign_weights(check_create_fn(create_fn)(), weights)
     client_ids = _check_client_ids(client_data, client_ids)
     examples = [client_arrays(client_data, client_id) for client_id in client_ids]
     images = add_channel(np.concatenate([pixels for pixels, _ in examples]))
@@ -100,6 +104,8 @@ def _logits(model: tf.keras.Model, pixels: np.ndarray, batch_size: int = 512) ->
 
 def per_client(predictions: pd.DataFrame) -> pd.DataFrame:
     """Summarises `predict`'s table: index client_id; num_examples, loss, accuracy in [0, 1]."""
+    check_table("predictions", predictions, ("client_id", "loss"))
+    _check_predictions(predictions)
     right = predictions.assign(accuracy=predictions.label == predictions.prediction)
     return right.groupby("client_id").agg(
         num_examples=("label", "size"), loss=("loss", "mean"), accuracy=("accuracy", "mean")
@@ -108,6 +114,7 @@ def per_client(predictions: pd.DataFrame) -> pd.DataFrame:
 
 def accuracy(predictions: pd.DataFrame) -> float:
     """Returns the share of right answers in `predict`'s table, in [0, 1]."""
+    _check_predictions(predictions)
     return float((predictions.label == predictions.prediction).mean())
 
 
@@ -125,6 +132,8 @@ def confusion_matrix(predictions: pd.DataFrame, num_classes: int = 10) -> np.nda
     Raises:
         ValueError: A label or an answer is out of range.
     """
+    num_classes = check_count("num_classes", num_classes)
+    _check_predictions(predictions)
     found = predictions[["label", "prediction"]].to_numpy()
     outside = found[(found < 0) | (found >= num_classes)]
     if len(outside):
@@ -153,9 +162,12 @@ def fairness(client_accuracies: Iterable[float], *, worst_fraction: float = 0.1)
     Raises:
         ValueError: There are no clients, or `worst_fraction` is out of range.
     """
-    values = np.sort(np.asarray(list(client_accuracies), np.float64))
-    if len(values) == 0:
-        raise ValueError("client_accuracies must hold at least one client. Found none.")
+    accuracies = client_accuracies
+    if not isinstance(accuracies, np.ndarray | pd.Series):
+        accuracies = check_list("client_accuracies", accuracies)
+    hint = " Divide percentages by 100."
+    values = check_array("client_accuracies", accuracies, (None,), at_least=0, at_most=1, hint=hint)
+    values = np.sort(values.astype(np.float64))
     count = count_worst(len(values), worst_fraction)
     return pd.Series(
         {
@@ -168,8 +180,14 @@ def fairness(client_accuracies: Iterable[float], *, worst_fraction: float = 0.1)
 
 
 def _check_client_ids(client_data: ClientData, client_ids: Iterable[str] | None) -> list[str]:
-    client_ids = list(client_data.client_ids if client_ids is None else client_ids)
-    if not client_ids:
-        raise ValueError("client_ids must name at least one client to evaluate on. Found none.")
-    check_known(client_ids, client_data.client_ids)
-    return client_ids
+    check_client_data("client_data", client_data)
+    known = client_data.client_ids
+    return check_ids("client_ids", known if client_ids is None else client_ids, known=known)
+
+
+def _check_predictions(predictions: pd.DataFrame) -> None:
+    check_table("predictions", predictions, ("label", "prediction"))
+    for column in ("label", "prediction"):
+        dtype = predictions[column].dtype
+        if not pd.api.types.is_integer_dtype(dtype):
+            raise TypeError(f"predictions[{column!r}] must be integers. Found {dtype}.")

@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from fedlab.checks import check_choice, check_count, check_not_empty, check_number, check_seed
+from fedlab.checks import (
+    check_choice,
+    check_count,
+    check_not_empty,
+    check_number,
+    check_seed,
+    describe,
+)
 
 
 @pytest.mark.parametrize("value", [1, 1.0, np.float32(1), np.int64(1)])
@@ -72,3 +79,15 @@ def test_an_empty_collection_is_named():
     check_not_empty("client_ids", ["a"])
     with pytest.raises(ValueError, match="client_ids must have at least one entry"):
         check_not_empty("client_ids", [])
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 500, list(range(500)), 10**9000, {"a": "\n" * 200}], ids=type
+)
+def test_a_value_in_an_error_is_short(value):
+    text = describe(value)
+    assert len(text) <= 80 and "\n" not in text
+
+
+def test_an_array_in_an_error_is_its_dtype_and_shape():
+    assert describe(np.zeros((3, 2))) == "ndarray float64 (3, 2)"

@@ -5,6 +5,8 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from fedlab.checks import check_pixels
+
 _BACKGROUND = 1.0  # of the digits, which are dark on white
 
 
@@ -19,9 +21,10 @@ def match(originals: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
         int (n,), indices with which `reconstructions[match(...)]` is in the order of the originals.
 
     Raises:
-        ValueError: The shapes are not (n, 28, 28).
+        TypeError: The images are no numbers.
+        ValueError: The shapes are not (n, 28, 28), or a pixel is outside [0, 1].
     """
-    _check_pairs(originals, reconstructions)
+    originals, reconstructions = _check_pairs(originals, reconstructions)
     gains = [[_ssim(image, other) for other in reconstructions] for image in originals]
     return linear_sum_assignment(gains, maximize=True)[1]
 
@@ -38,9 +41,10 @@ def score(originals: np.ndarray, reconstructions: np.ndarray) -> pd.DataFrame:
         (Wang et al. 2004), and `psnr` in dB, infinite for equal images.
 
     Raises:
-        ValueError: The shapes are not (n, 28, 28).
+        TypeError: The images are no numbers.
+        ValueError: The shapes are not (n, 28, 28), or a pixel is outside [0, 1].
     """
-    _check_pairs(originals, reconstructions)
+    originals, reconstructions = _check_pairs(originals, reconstructions)
     pairs = list(zip(originals, reconstructions, strict=True))
     with np.errstate(divide="ignore"):
         psnr = [peak_signal_noise_ratio(image, other, data_range=1.0) for image, other in pairs]
@@ -53,6 +57,7 @@ def blank_baseline(originals: np.ndarray) -> pd.DataFrame:
     Args:
         originals: float (n, 28, 28) in [0, 1].
     """
+    originals = check_pixels("originals", originals, (None, 28, 28))
     return score(originals, np.full_like(originals, _BACKGROUND))
 
 
@@ -60,10 +65,9 @@ def _ssim(image: np.ndarray, other: np.ndarray) -> float:
     return float(structural_similarity(image, other, data_range=1.0))
 
 
-def _check_pairs(originals: np.ndarray, reconstructions: np.ndarray) -> None:
-    shapes = np.shape(originals), np.shape(reconstructions)
-    if shapes[0] != shapes[1] or shapes[0][1:] != (28, 28):
-        raise ValueError(
-            "originals and reconstructions must both have shape (n, 28, 28). "
-            f"Found {shapes[0]} and {shapes[1]}."
-        )
+def _check_pairs(
+    originals: np.ndarray, reconstructions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    originals = check_pixels("originals", originals, (None, 28, 28))
+    reconstructions = check_pixels("reconstructions", reconstructions, originals.shape)
+    return originals.astype(np.float64), reconstructions.astype(np.float64)

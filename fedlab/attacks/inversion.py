@@ -14,8 +14,17 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlab.attacks import gradient_matching
-from fedlab.checks import check_count, check_number, check_seed
+from fedlab.checks import (
+    check_array,
+    check_count,
+    check_labels,
+    check_list,
+    check_number,
+    check_pixels,
+    check_seed,
+)
 from fedlab.models import CreateFn, create_cnn
+from fedlab.models.keras_to_tff import check_create_fn, check_weights
 
 Weights: TypeAlias = tff.learning.models.ModelWeights
 Arrays = Sequence[np.ndarray]
@@ -29,7 +38,18 @@ def model_delta(before: Weights, after: Weights) -> list[np.ndarray]:
     Args:
         before: The model weights before the round.
         after: The model weights after it.
+
+    Raises:
+        TypeError: An argument is not `ModelWeights`.
+        ValueError: The shapes differ, or a weight is not finite.
     """
+    for name, weights in (("before", before), ("after", after)):
+        check_weights(name, weights)
+    shapes = [[np.shape(array) for array in each.trainable] for each in (before, after)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"before and after must be of one model. Found {shapes[0]} and {shapes[1]}."
+        )
     return [
         np.asarray(new) - np.asarray(old)
         for old, new in zip(before.trainable, after.trainable, strict=True)
@@ -61,20 +81,13 @@ def infer_labels(
         ValueError: The gradient is not a finite vector, or another argument does not fit it.
         TypeError: `num_images` is not a whole number.
     """
-    gradient = np.asarray(bias_gradient, np.float64)
-    if gradient.ndim != 1 or not np.isfinite(gradient).all():
-        raise ValueError(
-            f"bias_gradient must be a vector of finite numbers. Found shape {gradient.shape}; give "
-            "the last trainable array of the update."
-        )
-    check_count("num_images", num_images)
+    gradient = check_array("bias_gradient", bias_gradient, (None,)).astype(np.float64)
+    num_images = check_count("num_images", num_images)
     if mean_probabilities is None:
         mean_probabilities = np.full(len(gradient), 1 / len(gradient))
-    if np.shape(mean_probabilities) != gradient.shape:
-        raise ValueError(
-            f"mean_probabilities must have one number per label, {len(gradient)}. "
-            f"Found shape {np.shape(mean_probabilities)}."
-        )
+    mean_probabilities = check_array(
+        "mean_probabilities", mean_probabilities, gradient.shape, at_least=0
+    )
     counts = num_images * (np.asarray(mean_probabilities, np.float64) - gradient)
     # First the certain labels, once each; then always the label of which most images are missing.
     labels = list(np.argsort(gradient)[: min(num_images, np.sum(gradient < 0))])
@@ -104,8 +117,9 @@ def dense_inputs(kernel_gradient: np.ndarray, bias_gradient: np.ndarray) -> np.n
     Raises:
         ValueError: The shapes do not fit, or all bias gradients are zero.
     """
-    kernel, bias = np.asarray(kernel_gradient), np.asarray(bias_gradient)
-    if kernel.ndim != 2 or bias.shape != kernel.shape[1:]:
+    kernel = check_array("kernel_gradient", kernel_gradient, (None, None))
+    bias = check_array("bias_gradient", bias_gradient, (None,))
+    if bias.shape != kernel.shape[1:]:
         raise ValueError(
             "kernel_gradient and bias_gradient must have the shapes (num_inputs, num_units) and "
             f"(num_units,) of one dense layer. Found {kernel.shape} and {bias.shape}."
@@ -145,13 +159,14 @@ def client_delta(
         ValueError: A shape does not fit or a number is out of range.
         TypeError: An argument is not a number.
     """
-    images, labels = np.asarray(images, np.float32), np.asarray(labels, np.int32)
-    if images.shape != (len(labels), 28, 28) or not len(labels):
+    labels = check_labels("labels", labels, num_classes=_num_classes(weights)).astype(np.int32)
+    images = check_pixels("images", images, (None, 28, 28)).astype(np.float32)
+    if len(images) != len(labels):
         raise ValueError(
-            "images must have shape (n, 28, 28), with one label for each image. "
-            f"Found {images.shape} and {len(labels)} labels."
+            f"images and labels must be as many. Found {len(images)} and {len(labels)}."
         )
-    _check_training(learning_rate, num_steps, batch_size)
+    check_create_fn(create_fn)
+    learning_rate, num_steps, batch_size = _check_training(learning_rate, num_steps, batch_size)
     simulate, _ = gradient_matching.build_functions(create_fn, len(images), num_steps, batch_size)
     rate = np.float32(learning_rate)
     delta = simulate(*weights.trainable, images[..., np.newaxis], labels, rate)
@@ -203,17 +218,14 @@ def invert(
         ValueError: A number is out of range, or the update is zero, not finite or of another model.
         TypeError: An argument is not a number.
     """
-    check_seed(seed)
-    _check_training(learning_rate, num_steps, batch_size)
-    check_number("tv_weight", tv_weight, at_least=0)
-    check_count("num_iterations", num_iterations)
-    check_count("num_restarts", num_restarts)
-    _check_delta(delta, weights.trainable)
-    true_labels = np.asarray(labels, np.int32)
-    if true_labels.ndim != 1 or not len(true_labels):
-        raise ValueError(
-            f"labels must be a vector of at least one label. Found shape {true_labels.shape}."
-        )
+    seed = check_seed(seed)
+    learning_rate, num_steps, batch_size = _check_training(learning_rate, num_steps, batch_size)
+    tv_weight = check_number("tv_weight", tv_weight, at_least=0)
+    num_iterations = check_count("num_iterations", num_iterations)
+    num_restarts = check_count("num_restarts", num_restarts)
+    check_create_fn(create_fn)
+    true_labels = check_labels("labels", labels, num_classes=_num_classes(weights)).astype(np.int32)
+    delta = _check_delta(delta, weights.trainable)
     _, objective = gradient_matching.build_functions(
         create_fn, len(true_labels), num_steps, batch_size
     )
@@ -237,14 +249,27 @@ def _normalize(delta: Arrays) -> list[tf.Tensor]:
     return [array / norm for array in delta]
 
 
-def _check_training(learning_rate: float, num_steps: int, batch_size: int | None) -> None:
-    check_number("learning_rate", learning_rate, above=0)
-    check_count("num_steps", num_steps)
-    if batch_size is not None:
-        check_count("batch_size", batch_size)
+def _num_classes(weights: Weights) -> int:
+    """Returns the length of the last layer's bias."""
+    check_weights("weights", weights)
+    shape = np.shape(weights.trainable[-1]) if len(weights.trainable) else ()
+    if not shape:
+        raise ValueError(f"weights must be of a model. Found {len(weights.trainable)} arrays.")
+    return shape[-1]
 
 
-def _check_delta(delta: Arrays, weights: Arrays) -> None:
+def _check_training(
+    learning_rate: float, num_steps: int, batch_size: int | None
+) -> tuple[float, int, int | None]:
+    return (
+        check_number("learning_rate", learning_rate, above=0),
+        check_count("num_steps", num_steps),
+        None if batch_size is None else check_count("batch_size", batch_size),
+    )
+
+
+def _check_delta(delta: Arrays, weights: Arrays) -> Arrays:
+    delta = check_list("delta", delta)
     delta_shapes, shapes = (
         [tuple(np.shape(array)) for array in arrays] for arrays in (delta, weights)
     )
@@ -252,7 +277,10 @@ def _check_delta(delta: Arrays, weights: Arrays) -> None:
         raise ValueError(
             f"delta must have the shapes of the model's weights, {shapes}. Found {delta_shapes}."
         )
-    if not all(np.isfinite(array).all() for array in delta):
-        raise ValueError("delta must be finite. Found NaN or infinity: leave this client out.")
+    for array in delta:
+        check_array("delta", array, np.shape(array), hint=" Leave this client out.")
     if not any(np.any(array) for array in delta):
-        raise ValueError("delta must not be zero, because a zero update says nothing about images.")
+        raise ValueError(
+            "delta must not be zero, because a zero update says nothing about images. Found zeros."
+        )
+    return delta

@@ -11,7 +11,15 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics
 
-from fedlab.checks import check_count, check_number, check_seed
+from fedlab.checks import (
+    check_array,
+    check_bools,
+    check_callable,
+    check_count,
+    check_ids,
+    check_number,
+    check_seed,
+)
 
 # (ids of the members, seed) -> losses of a model trained on them, float (num_examples,).
 TrainFn = Callable[[list[str], int], np.ndarray]
@@ -52,7 +60,7 @@ class AttackResult:
             ValueError: The rate is out of range, or there are fewer than 1 / fpr non-members, so that a
                 single false positive exceeds it.
         """
-        check_number("fpr", fpr, above=0, at_most=1)
+        fpr = check_number("fpr", fpr, above=0, at_most=1)
         needed = int(np.ceil(round(1 / fpr, 6)))
         if self.num_non_members < needed:
             raise ValueError(
@@ -90,10 +98,9 @@ def evaluate_attack(
         TypeError: A number has the wrong type.
     """
     scores, is_member = _check_scores(scores, is_member)
-    check_seed(seed)
-    check_number("confidence", confidence, above=0, below=1)
-    check_count("num_resamples", num_resamples)
-    groups = np.arange(len(scores)) if client_ids is None else _number(client_ids, len(scores))
+    seed, num_resamples = check_seed(seed), check_count("num_resamples", num_resamples)
+    confidence = check_number("confidence", confidence, above=0, below=1)
+    groups = np.arange(len(scores)) if client_ids is None else _number(client_ids, len(scores))[1]
     fpr, tpr, _ = metrics.roc_curve(is_member, scores, drop_intermediate=False)
     resampled = _bootstrap_auc(scores, is_member, groups, num_resamples, seed)
     low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
@@ -107,7 +114,7 @@ def loss_scores(losses: np.ndarray) -> np.ndarray:
     Args:
         losses: Losses of any shape.
     """
-    return -np.asarray(losses, np.float64)
+    return -_check_losses(losses)
 
 
 def logit_confidences(losses: np.ndarray) -> np.ndarray:
@@ -125,10 +132,7 @@ def logit_confidences(losses: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: A loss is negative or NaN.
     """
-    losses = np.asarray(losses, np.float64)
-    if not (losses >= 0).all():
-        raise ValueError(f"losses must be at least 0. Found {losses[~(losses >= 0)].flat[0]}.")
-    losses = np.maximum(losses, _LEAST_LOSS)
+    losses = np.maximum(_check_losses(losses, at_least=0), _LEAST_LOSS)
     return -losses - np.log(-np.expm1(-losses))
 
 
@@ -176,15 +180,13 @@ def mean_per_client(values: np.ndarray, client_ids: Sequence[str]) -> tuple[list
     Raises:
         ValueError: `client_ids` has another length than the last axis of `values`.
     """
-    values = np.asarray(values, np.float64)
-    names, groups = np.unique(np.asarray(client_ids, str), return_inverse=True)
-    if values.shape[-1] != len(groups):
-        raise ValueError(
-            "client_ids must have one entry per example. "
-            f"Found {len(groups)} for {values.shape[-1]} examples."
-        )
+    if np.asarray(values).dtype != bool:
+        shape = tuple(length or None for length in np.shape(values))
+        check_array("values", values, shape, is_finite=False)
+    values = np.atleast_1d(np.asarray(values, np.float64))
+    names, groups = _number(client_ids, values.shape[-1])
     one_hot = np.eye(len(names))[groups]
-    return names.tolist(), values @ (one_hot / one_hot.sum(axis=0))
+    return names, values @ (one_hot / one_hot.sum(axis=0))
 
 
 def train_shadow_models(
@@ -207,15 +209,18 @@ def train_shadow_models(
         ValueError: A number is out of range, or a model has no member.
         TypeError: A number is not a whole number.
     """
-    check_seed(seed)
-    check_count("num_models", num_models, at_least=2)
+    check_callable("train_fn", train_fn)
+    client_ids = check_ids("client_ids", client_ids)
+    seed, num_models = check_seed(seed), check_count("num_models", num_models, at_least=2)
     # The spawn key makes the stream independent of `default_rng(seed)`, which may have drawn the
     # members of the attacked model.
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
     ranks = rng.uniform(size=(num_models, len(client_ids))).argsort(axis=0).argsort(axis=0)
     is_in = ranks < num_models // 2
     if not is_in.any(axis=1).all():
-        raise ValueError(f"{len(client_ids)} clients are too few for {num_models} shadow models.")
+        raise ValueError(
+            f"num_models must fit {len(client_ids)} clients: a model has no member. Found {num_models}."
+        )
     losses = [
         np.asarray(train_fn([client_ids[k] for k in np.flatnonzero(row)], seed + 1 + model))
         for model, row in enumerate(is_in)
@@ -256,23 +261,28 @@ def _fit(shadow: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, float]:
     return mean, max(np.sqrt(squares / max(count.sum() - len(count), 1)), _LEAST_STD)
 
 
-def _number(client_ids: Sequence[str], num_scores: int) -> np.ndarray:
-    if len(client_ids) != num_scores:
+def _number(client_ids: Sequence[str], num_examples: int) -> tuple[list[str], np.ndarray]:
+    """Returns the different ids, sorted, and the place of each example's id among them."""
+    owners = check_ids("client_ids", client_ids, may_repeat=True)
+    if len(owners) != num_examples:
         raise ValueError(
-            f"client_ids must have one entry per score. Found {len(client_ids)} for {num_scores}."
+            "client_ids must have one entry per example. "
+            f"Found {len(owners)} for {num_examples} examples."
         )
-    return np.unique(np.asarray(client_ids, str), return_inverse=True)[1]
+    names, numbers = np.unique(owners, return_inverse=True)
+    return names.tolist(), numbers
+
+
+def _check_losses(losses: np.ndarray, at_least: float | None = None) -> np.ndarray:
+    shape = tuple(length or None for length in np.shape(losses))
+    return check_array("losses", losses, shape, at_least=at_least, is_finite=False).astype(
+        np.float64
+    )
 
 
 def _check_scores(scores: np.ndarray, is_member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    scores, is_member = np.asarray(scores, np.float64), np.asarray(is_member, bool)
-    if scores.ndim != 1 or scores.shape != is_member.shape:
-        raise ValueError(
-            "scores and is_member must be vectors of the same length. "
-            f"Found shapes {scores.shape} and {is_member.shape}."
-        )
-    if np.isnan(scores).any():
-        raise ValueError("scores must be numbers. Found NaN: did the model diverge?")
+    scores = check_array("scores", scores, (None,), is_finite=False).astype(np.float64)
+    is_member = check_bools("is_member", is_member, scores.shape)
     if not 0 < is_member.sum() < len(is_member):
         raise ValueError(
             "is_member must have members and non-members. "
@@ -284,16 +294,7 @@ def _check_scores(scores: np.ndarray, is_member: np.ndarray) -> tuple[np.ndarray
 def _check_shadow(
     target: np.ndarray, shadow: np.ndarray, is_in: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    target, shadow = np.asarray(target, np.float64), np.asarray(shadow, np.float64)
-    is_in = np.asarray(is_in, bool)
-    if target.ndim != 1 or shadow.shape != is_in.shape or shadow.shape[1:] != target.shape:
-        raise ValueError(
-            "target must have shape (n,), shadow and is_in (num_models, n). "
-            f"Found {target.shape}, {shadow.shape} and {is_in.shape}."
-        )
-    if not (np.isfinite(target).all() and np.isfinite(shadow).all()):
-        raise ValueError(
-            "target and shadow must be finite. Found NaN or infinity: pass logit_confidences of the "
-            "losses."
-        )
-    return target, shadow, is_in
+    hint = " Pass logit_confidences of the losses."
+    target = check_array("target", target, (None,), hint=hint).astype(np.float64)
+    shadow = check_array("shadow", shadow, (None, len(target)), hint=hint).astype(np.float64)
+    return target, shadow, check_bools("is_in", is_in, shadow.shape)

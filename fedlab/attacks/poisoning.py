@@ -10,11 +10,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlab.checks import check_count, check_number
-from fedlab.data.client_data import Examples, MemoryClientData, check_known, client_arrays
+from fedlab.checks import check_callable, check_count, check_ids, check_mapping, check_number
+from fedlab.data.client_data import Examples, MemoryClientData, client_arrays
+from fedlab.data.elements import check_client_data
 from fedlab.data.preprocessing import CohortFn
 
 PoisonFn = Callable[[Examples], Examples]
+_MAX_CLASSES = 1_000_000
 
 
 def poison(
@@ -36,8 +38,11 @@ def poison(
         ValueError: A client does not exist. Reading a client raises it if the result of `poison_fn` is
             not valid.
     """
-    malicious = frozenset(client_ids)
-    check_known(malicious, client_data.client_ids)
+    check_client_data("client_data", client_data)
+    check_callable("poison_fn", poison_fn)
+    malicious = frozenset(
+        check_ids("client_ids", client_ids, known=client_data.client_ids, may_be_empty=True)
+    )
 
     def read(client_id: str) -> Examples:
         examples = client_arrays(client_data, client_id)
@@ -58,16 +63,14 @@ def flip_labels(mapping: Mapping[int, int] | None = None, *, num_classes: int = 
         ValueError: A label of the mapping is out of range.
         TypeError: `num_classes` is not a whole number.
     """
-    check_count("num_classes", num_classes)
+    num_classes = check_count("num_classes", num_classes, at_most=_MAX_CLASSES)
     if mapping is None:
         mapping = {label: num_classes - 1 - label for label in range(num_classes)}
-    bad = [label for pair in mapping.items() for label in pair if not 0 <= label < num_classes]
-    if bad:
-        raise ValueError(
-            f"mapping must have labels between 0 and {num_classes - 1}. Found {bad[0]}."
-        )
     false_labels = np.arange(num_classes, dtype=np.int32)
-    for label, false_label in mapping.items():
+    for pair in check_mapping("mapping", mapping).items():
+        label, false_label = (
+            check_count("mapping", each, at_least=0, at_most=num_classes - 1) for each in pair
+        )
         false_labels[label] = false_label
     return lambda examples: Examples(examples.pixels, false_labels[examples.labels])
 
@@ -85,7 +88,7 @@ def repeat_examples(times: int) -> PoisonFn:
         ValueError: `times` is below 1.
         TypeError: `times` is not a whole number.
     """
-    check_count("times", times)
+    times = check_count("times", times)
     return lambda examples: Examples(
         np.tile(examples.pixels, (times, 1, 1)), np.tile(examples.labels, times)
     )
@@ -111,8 +114,9 @@ def scale_images(cohort_fn: CohortFn, client_ids: Iterable[str], factor: float) 
         ValueError: `factor` is not finite.
         TypeError: `factor` is not a number.
     """
-    check_number("factor", factor)
-    malicious = frozenset(client_ids)
+    factor = check_number("factor", factor)
+    check_callable("cohort_fn", cohort_fn)
+    malicious = frozenset(check_ids("client_ids", client_ids, may_be_empty=True))
 
     def scale(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return images * factor, labels

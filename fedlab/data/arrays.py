@@ -5,7 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from fedlab.checks import check_number, check_seed
+from fedlab.checks import (
+    check_count,
+    check_ids,
+    check_labels,
+    check_number,
+    check_seed,
+    describe,
+    warn_if_inverted,
+)
 from fedlab.data.client_data import NUM_DIGITS, Examples, MemoryClientData, check_examples
 
 
@@ -25,7 +33,7 @@ def from_arrays(
             with values in [0, 1]. The lessons' models need (num_examples, 28, 28), with 1.0 for the
             background.
         labels: int (num_examples,), in [0, num_classes).
-        client_ids: str (num_examples,): the client of each example.
+        client_ids: str (num_examples,): the client of each example; no blank text, None or NaN.
         test_fraction: Share of every client's examples that go to its test set, in (0, 1); at least
             one example of each client goes to either set.
         num_classes: Number of labels, at least 1.
@@ -35,9 +43,13 @@ def from_arrays(
         `(train, test)`, with every client in both; pixels become float32, labels int32.
 
     Raises:
-        TypeError: An argument is not a number where a number is meant.
+        TypeError: An argument has another type.
         ValueError: The lengths differ, a client has fewer than two examples, a number is out of
             range, or an example's image or label is not usable; the message names the client.
+
+    Warns:
+        UserWarning: The paper of grey images seems to be black: more than half of the pixels are
+            below 0.25.
 
     Example:
         >>> pixels = np.random.default_rng(0).uniform(size=(4, 28, 28))
@@ -45,19 +57,16 @@ def from_arrays(
         >>> test.client_ids
         ['ann', 'bob']
     """
-    pixels, labels, owners = np.asarray(pixels), np.asarray(labels), np.asarray(client_ids, str)
+    test_fraction = check_number("test_fraction", test_fraction, above=0, below=1)
+    num_classes, seed = check_count("num_classes", num_classes), check_seed(seed)
+    owners = np.array(check_ids("client_ids", client_ids, may_repeat=True))
+    labels = check_labels("labels", labels)
+    pixels = _check_images(pixels)
     if not len(pixels) == len(labels) == len(owners):
         raise ValueError(
             "pixels, labels and client_ids must have one entry per example. "
             f"Found {len(pixels)}, {len(labels)} and {len(owners)}."
         )
-    if pixels.ndim not in (3, 4) or 0 in pixels.shape[1:]:
-        raise ValueError(
-            "pixels must have shape (n, height, width) or (n, height, width, channels). "
-            f"Found {pixels.shape}."
-        )
-    check_number("test_fraction", test_fraction, above=0, below=1)
-    check_seed(seed)
     image_shape = pixels.shape[1:]
     train, test = {}, {}
     by_client = np.argsort(owners, kind="stable")  # one sort, not a search for each client
@@ -75,10 +84,28 @@ def from_arrays(
         num_test = min(max(1, round(test_fraction * len(rows))), len(rows) - 1)
         train[str(client_id)] = _take(examples, order[num_test:])
         test[str(client_id)] = _take(examples, order[:num_test])
+    warn_if_inverted("pixels", pixels)
     return (
         MemoryClientData(train, train.__getitem__, num_classes, image_shape),
         MemoryClientData(test, test.__getitem__, num_classes, image_shape),
     )
+
+
+def _check_images(pixels: npt.ArrayLike) -> np.ndarray:
+    """Returns the images; their values are checked client by client."""
+    if isinstance(pixels, np.ma.MaskedArray):
+        raise TypeError(
+            f"pixels must have no mask. Found {describe(pixels)}; pass pixels.filled(1)."
+        )
+    array = np.asarray(pixels)
+    if array.ndim == 0:
+        raise TypeError(f"pixels must be an array of numbers. Found {describe(pixels)}.")
+    if array.ndim not in (3, 4) or 0 in array.shape:
+        raise ValueError(
+            "pixels must have shape (n, height, width) or (n, height, width, channels). "
+            f"Found {array.shape}."
+        )
+    return array
 
 
 def _take(examples: Examples, rows: np.ndarray) -> Examples:

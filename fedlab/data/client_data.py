@@ -10,23 +10,24 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlab import _tensorflow as _tensorflow
-from fedlab.checks import check_count
+from fedlab.checks import (
+    check_callable,
+    check_count,
+    check_ids,
+    check_instance,
+    check_labels,
+    check_pixels,
+    check_seed,
+    describe,
+)
+from fedlab.data.elements import DIGIT_SHAPE as DIGIT_SHAPE
+from fedlab.data.elements import (
+    check_client_data,
+    check_image_shape,
+    image_element_spec,
+)
 
-DIGIT_SHAPE = (28, 28)  # of the images of MNIST and its relatives
 NUM_DIGITS = 10
-
-
-def image_element_spec(image_shape: Sequence[int] = DIGIT_SHAPE) -> OrderedDict[str, tf.TensorSpec]:
-    """Returns the structure of one labelled image, in Federated EMNIST's convention.
-
-    Args:
-        image_shape: Shape of one image, (height, width) of grey ones or (height, width, channels).
-
-    Returns:
-        The specs of the label, int32 (), and the pixels, float32 `image_shape`, in this order.
-    """
-    pixels = tf.TensorSpec(image_shape, tf.float32)
-    return OrderedDict(label=tf.TensorSpec((), tf.int32), pixels=pixels)
 
 
 class Examples(NamedTuple):
@@ -59,7 +60,8 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         image_shape: Shape of one image, (height, width) or (height, width, channels).
 
     Raises:
-        ValueError: There are no clients, or a client is named twice.
+        TypeError: An argument has another type; an id is text.
+        ValueError: There are no clients, a client is named twice, or a number is out of range.
 
     Example:
         >>> examples = Examples(np.ones((2, 28, 28)), np.array([3, 8]))
@@ -75,16 +77,12 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         num_classes: int = NUM_DIGITS,
         image_shape: Sequence[int] = DIGIT_SHAPE,
     ):
-        self._client_ids = sorted(client_ids)
+        self._client_ids = sorted(check_ids("client_ids", client_ids))
         self._known = frozenset(self._client_ids)
-        self._read_fn = read_fn
-        self.num_classes = num_classes
-        self.image_shape = tuple(image_shape)
+        self._read_fn = check_callable("read_fn", read_fn)
+        self.num_classes = check_count("num_classes", num_classes)
+        self.image_shape = check_image_shape(image_shape)
         self._examples: dict[str, Examples] = {}
-        if not self._client_ids:
-            raise ValueError("The data has no clients. Give at least one.")
-        if len(self._known) < len(self._client_ids):
-            raise ValueError("The data names a client twice. Client ids must be different.")
 
     @property
     def client_ids(self) -> list[str]:
@@ -105,10 +103,11 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         Raises:
             ValueError: There is no such client, or its examples are not usable.
         """
-        check_known([client_id], self._known)
+        check_known([client_id], self._known, "client_id")
         if client_id not in self._examples:
+            pixels, labels = self._read_fn(client_id)
             self._examples[client_id] = check_examples(
-                client_id, *self._read_fn(client_id), self.num_classes, self.image_shape
+                client_id, pixels, labels, self.num_classes, self.image_shape
             )
         return self._examples[client_id]
 
@@ -160,22 +159,27 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         Raises:
             ValueError: There is no such client, there are no ids, or a client is named twice.
         """
-        client_ids = list(client_ids)
-        check_known(client_ids, self._known)
+        client_ids = check_ids("client_ids", client_ids, known=self._known)
         return MemoryClientData(client_ids, self.examples, self.num_classes, self.image_shape)
 
 
-def check_known(client_ids: Iterable[str], known: Collection[str]) -> None:
+def check_known(
+    client_ids: Iterable[str], known: Collection[str], name: str = "client_ids"
+) -> None:
     """Raises ValueError for a client that does not exist; the message names it.
 
     Args:
         client_ids: The ids to check.
         known: The ids of the clients that exist.
+        name: The parameter's name, for the error.
     """
     known = frozenset(known)
-    unknown = next((client_id for client_id in client_ids if client_id not in known), None)
-    if unknown is not None:
-        raise ValueError(f"There is no client {unknown!r}. See client_ids for those there are.")
+    for client_id in client_ids:
+        if not isinstance(client_id, str) or client_id not in known:
+            raise ValueError(
+                f"{name} must be of the data's clients. There is no client {describe(client_id)}. "
+                f"Found {len(known)} others; see client_ids."
+            )
 
 
 def check_examples(
@@ -201,35 +205,12 @@ def check_examples(
         ValueError: There are no examples, a shape is wrong, pixels are not finite or out of range,
             or labels are no integers or out of range. The message names the client and the value.
     """
-    pixels, labels = np.asarray(pixels), np.asarray(labels)
-    if len(labels) == 0:
+    whose = f"Client {client_id!r}:"
+    if np.size(labels) == 0:
         raise ValueError(f"Client {client_id!r} has no examples. Leave it out.")
-    expected = (len(labels), *image_shape)
-    if pixels.shape != expected:
-        raise ValueError(
-            f"Client {client_id!r}: pixels must have shape {expected}, one image per label. "
-            f"Found {pixels.shape}."
-        )
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"Client {client_id!r}: labels must be integers. Found {labels.dtype}.")
-    if labels.min() < 0 or labels.max() >= num_classes:
-        bad = labels[(labels < 0) | (labels >= num_classes)][0]
-        raise ValueError(
-            f"Client {client_id!r}: labels must lie between 0 and {num_classes - 1}. Found {bad}."
-        )
-    pixels = pixels.astype(np.float32, copy=False)
-    if not np.isfinite(pixels).all():
-        bad_image = int(np.argwhere(~np.isfinite(pixels))[0][0])
-        raise ValueError(
-            f"Client {client_id!r}: pixels must be finite numbers. Found NaN or infinity in image "
-            f"{bad_image}."
-        )
-    if pixels.min() < 0.0 or pixels.max() > 1.0:
-        raise ValueError(
-            f"Client {client_id!r}: pixels must lie in [0, 1] with 1.0 for the background; divide "
-            f"by 255 if they are bytes. Found {pixels.min():g} to {pixels.max():g}."
-        )
-    return Examples(pixels, labels.astype(np.int32, copy=False))
+    classes = check_labels(f"{whose} labels", labels, num_classes=num_classes)
+    images = check_pixels(f"{whose} pixels", pixels, (len(classes), *image_shape))
+    return Examples(images.astype(np.float32, copy=False), classes.astype(np.int32, copy=False))
 
 
 def split_clients(
@@ -249,9 +230,10 @@ def split_clients(
         TypeError: `num_unseen` is not a whole number.
         ValueError: `num_unseen` is out of range.
     """
+    check_instance("client_data", client_data, MemoryClientData, "a MemoryClientData")
     client_ids = client_data.client_ids
-    check_count("num_unseen", num_unseen, at_most=len(client_ids) - 1)
-    shuffled = np.random.default_rng(seed).permutation(client_ids).tolist()
+    num_unseen = check_count("num_unseen", num_unseen, at_most=len(client_ids) - 1)
+    shuffled = np.random.default_rng(check_seed(seed)).permutation(client_ids).tolist()
     return client_data.select(shuffled[num_unseen:]), client_data.select(shuffled[:num_unseen])
 
 
@@ -265,6 +247,8 @@ def client_arrays(client_data: tff.simulation.datasets.ClientData, client_id: st
     Raises:
         ValueError: There is no such client, or its examples are not usable.
     """
+    check_client_data("client_data", client_data)
+    check_known([client_id], client_data.client_ids, "client_id")
     if isinstance(client_data, MemoryClientData):
         return client_data.examples(client_id)
     elements = list(client_data.create_tf_dataset_for_client(client_id).as_numpy_iterator())
@@ -287,6 +271,9 @@ def pool(client_data: MemoryClientData, max_examples: int | None = None) -> Exam
     Raises:
         ValueError: A client's examples are not usable.
     """
+    check_instance("client_data", client_data, MemoryClientData, "a MemoryClientData")
+    if max_examples is not None:
+        max_examples = check_count("max_examples", max_examples)
     examples = [client_data.examples(client_id) for client_id in client_data.client_ids]
     return Examples(
         np.concatenate([each.pixels[:max_examples] for each in examples]),

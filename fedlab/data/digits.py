@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 from sklearn.datasets import load_digits as load_sklearn_digits
 
-from fedlab.checks import check_count
+from fedlab.checks import check_count, check_number, check_seed
 from fedlab.data import partition
 from fedlab.data.client_data import Examples, MemoryClientData
 
@@ -109,7 +109,8 @@ def create_writers(num_clients: int, *, alpha: float = 5.0, seed: int = 0) -> di
         ValueError: `num_clients` or `alpha` is out of range.
     """
     max_clients = NUM_SOURCE_IMAGES // MIN_EXAMPLES
-    check_count("num_clients", num_clients, at_least=2, at_most=max_clients)
+    num_clients = check_count("num_clients", num_clients, at_least=2, at_most=max_clients)
+    alpha, seed = check_number("alpha", alpha, above=0), check_seed(seed)
     rng = np.random.default_rng(seed)
     sizes = _draw_sizes(num_clients, rng)
     parts = partition.dirichlet(_source()[1], num_clients, alpha=alpha, sizes=sizes, seed=seed)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fedlab.checks import check_callable, check_flag, check_instance, check_text
 from fedlab.data.client_data import Examples, MemoryClientData, pool
 
 PUBLIC_FRACTION = 0.2  # of the clients, if the data set has no public examples of its own
@@ -43,6 +44,12 @@ class FederatedDataset:
     source: str = ""
 
     def __post_init__(self) -> None:
+        for name in ("name", "argument", "description", "licence", "source"):
+            check_text(name, getattr(self, name))
+        for name in ("train", "test"):
+            check_instance(name, getattr(self, name), MemoryClientData, "a MemoryClientData")
+        if self.public_fn is not None:
+            check_callable("public_fn", self.public_fn)
         self.argument = self.argument or self.name
         self.description = self.description or self.name
 
@@ -105,7 +112,7 @@ class FederatedDataset:
         Raises:
             ValueError: There are too few clients to make some of them public.
         """
-        if not pretrained or self.public_fn is not None:
+        if not check_flag("pretrained", pretrained) or self.public_fn is not None:
             return self.train
         return self.train.select(self.train.client_ids[: self._num_private()])
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fedlab.checks import check_count, check_number
+from fedlab.checks import check_array, check_count, check_labels, check_number, check_seed
 
 Partition: TypeAlias = list[np.ndarray]
 
@@ -26,10 +26,12 @@ def iid(num_examples: int, num_clients: int, *, seed: int = 0) -> Partition:
         `num_clients` index arrays, int64 (num_client_examples,), whose sizes differ by at most one.
 
     Raises:
-        ValueError: `num_clients` is out of range.
+        TypeError: An argument is not a whole number.
+        ValueError: A number is out of range.
     """
-    _check_num_clients(num_clients, num_examples)
-    shuffled = np.random.default_rng(seed).permutation(num_examples)
+    num_examples = check_count("num_examples", num_examples)
+    num_clients = check_count("num_clients", num_clients, at_most=num_examples)
+    shuffled = np.random.default_rng(check_seed(seed)).permutation(num_examples)
     return np.array_split(shuffled, num_clients)
 
 
@@ -49,15 +51,19 @@ def shards(
         `num_clients` index arrays, int64 (num_client_examples,).
 
     Raises:
-        TypeError: `shards_per_client` is not a whole number.
-        ValueError: The labels are no integers, or there are too few examples to fill every shard.
+        TypeError: The labels are no integers, or a number is not a whole number.
+        ValueError: There are too few examples to fill every shard, or a number is out of range.
     """
-    label_array = _check_labels(labels)
-    check_count("shards_per_client", shards_per_client)
-    _check_num_clients(num_clients, len(label_array) // shards_per_client)
+    label_array = check_labels("labels", labels)
+    shards_per_client = check_count(
+        "shards_per_client", shards_per_client, at_most=len(label_array)
+    )
+    num_clients = check_count(
+        "num_clients", num_clients, at_most=len(label_array) // shards_per_client
+    )
     num_shards = num_clients * shards_per_client
     pieces = np.array_split(np.argsort(label_array, kind="stable"), num_shards)
-    dealt = np.random.default_rng(seed).permutation(num_shards).reshape(num_clients, -1)
+    dealt = np.random.default_rng(check_seed(seed)).permutation(num_shards).reshape(num_clients, -1)
     return [np.concatenate([pieces[shard] for shard in client_shards]) for client_shards in dealt]
 
 
@@ -87,16 +93,15 @@ def dirichlet(
         `num_clients` index arrays, int64 (num_client_examples,).
 
     Raises:
-        TypeError: `alpha` is not a number.
-        ValueError: The labels are no integers, `alpha` or `num_clients` is out of range, or the
-            sizes do not fit the pool.
+        TypeError: The labels are no integers, or a number has the wrong type.
+        ValueError: A number is out of range, or the sizes do not fit the pool.
     """
-    label_array = _check_labels(labels)
+    label_array = check_labels("labels", labels)
     num_examples = len(label_array)
-    _check_num_clients(num_clients, num_examples)
-    check_number("alpha", alpha, above=0)
+    num_clients = check_count("num_clients", num_clients, at_most=num_examples)
+    alpha = check_number("alpha", alpha, above=0)
     client_sizes = _check_sizes(sizes, num_clients, num_examples)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     rows_by_label = [np.flatnonzero(label_array == label) for label in np.unique(label_array)]
     pools = [list(rng.permutation(rows)) for rows in rows_by_label]
     share = np.array([len(pool) for pool in pools]) / num_examples
@@ -123,32 +128,14 @@ def _draw(
     return np.array(taken, np.int64)
 
 
-def _check_labels(labels: npt.ArrayLike) -> np.ndarray:
-    array = np.asarray(labels)
-    if array.ndim != 1 or len(array) == 0 or not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(
-            "labels must be a non-empty one-dimensional array of integers. "
-            f"Found shape {array.shape}, dtype {array.dtype}."
-        )
-    return array
-
-
-def _check_num_clients(num_clients: int, max_clients: int) -> None:
-    if not 1 <= num_clients <= max_clients:
-        raise ValueError(
-            f"num_clients must be between 1 and {max_clients} (so that each has an example). "
-            f"Found {num_clients}."
-        )
-
-
 def _check_sizes(sizes: npt.ArrayLike | None, num_clients: int, num_examples: int) -> np.ndarray:
     if sizes is None:
         smallest, num_larger = divmod(num_examples, num_clients)
         return smallest + (np.arange(num_clients) < num_larger)
-    array = np.asarray(sizes)
-    if array.shape != (num_clients,) or array.min() < 1 or array.sum() != num_examples:
+    array = check_array("sizes", sizes, (num_clients,), at_least=1)
+    if not np.issubdtype(array.dtype, np.integer) or array.sum() != num_examples:
         raise ValueError(
-            f"sizes must be {num_clients} numbers of at least 1 that sum to {num_examples}. "
-            f"Found {array.size} that sum to {array.sum()}, the smallest {min(array.ravel(), default=0)}."
+            f"sizes must be {num_clients} whole numbers of at least 1 that sum to {num_examples}. "
+            f"Found {array.dtype} that sum to {array.sum()}."
         )
     return array

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -10,28 +10,29 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlab.caching import cache_while_alive
-from fedlab.checks import check_seed
+from fedlab.checks import (
+    check_callable,
+    check_count,
+    check_flag,
+    check_ids,
+    check_instance,
+    check_seed,
+)
 from fedlab.data.augmentation import AugmentFn, get_augmentation
-from fedlab.data.client_data import DIGIT_SHAPE, MemoryClientData
+from fedlab.data.client_data import MemoryClientData
 from fedlab.data.description import describe_cohorts, with_description
+from fedlab.data.elements import (
+    DIGIT_SHAPE,
+    add_channel,
+    check_client_data,
+    check_elements,
+    to_batch,
+)
+from fedlab.data.elements import build_input_spec as build_input_spec
 from fedlab.data.sampling import SampleFn
 
 CohortFn: TypeAlias = Callable[[int], Mapping[str, tf.data.Dataset]]
 _MORE_THAN_A_CLIENT_HAS = 1 << 30  # a batch of this size has all examples of a client
-
-
-def build_input_spec(image_shape: Sequence[int]) -> tuple[tf.TensorSpec, tf.TensorSpec]:
-    """Returns the input spec of the models: a batch of images with channels, and its labels.
-
-    Args:
-        image_shape: Shape of one image, (height, width) of grey ones or (height, width, channels).
-
-    Returns:
-        The specs of images float32 (b, height, width, channels) and labels int32 (b,).
-    """
-    height, width, *channels = image_shape
-    images = tf.TensorSpec((None, height, width, *(channels or [1])), tf.float32)
-    return images, tf.TensorSpec((None,), tf.int32)
 
 
 INPUT_SPEC = build_input_spec(DIGIT_SHAPE)
@@ -53,7 +54,7 @@ class Preprocessing:
             changes the images anew in each epoch. Default: the images are not changed.
 
     Raises:
-        TypeError: `seed` is not a whole number.
+        TypeError: A number is not a whole number, or `shuffle` is neither True nor False.
         ValueError: A number is out of range, or there is no augmentation of this name.
     """
 
@@ -65,13 +66,15 @@ class Preprocessing:
     augmentation: str | AugmentFn | None = None
 
     def __post_init__(self) -> None:
-        check_seed(self.seed)
         if self.augmentation is not None:
             get_augmentation(self.augmentation)
+        checked = {"seed": check_seed(self.seed), "shuffle": check_flag("shuffle", self.shuffle)}
         for name in ("batch_size", "num_epochs", "max_examples"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1. Found {value}.")
+            if name != "max_examples" or value is not None:
+                checked[name] = check_count(name, value)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     def apply(self, dataset: tf.data.Dataset, *stream: int) -> tf.data.Dataset:
         """Returns the batches of one client for one round.
@@ -85,6 +88,13 @@ class Preprocessing:
         Returns:
             Batches `(images, labels)`, float32 (b, height, width, channels) and int32 (b,).
         """
+        check_instance("dataset", dataset, tf.data.Dataset, "a tf.data.Dataset")
+        check_elements("dataset", dataset.element_spec)
+        if tf.executing_eagerly() and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise ValueError(
+                "dataset must be finite, for all of its examples are one client's. Found one "
+                "without an end; leave out repeat() and set num_epochs."
+            )
         if tf.executing_eagerly() and 0 < dataset.cardinality() < _MORE_THAN_A_CLIENT_HAS:
             whole = dataset.batch(_MORE_THAN_A_CLIENT_HAS).get_single_element()
             return self.apply_to_arrays(whole["pixels"], whole["label"], *stream)
@@ -178,10 +188,12 @@ class Cohort(Mapping[str, tf.data.Dataset]):
         preprocessing: Preprocessing,
         round_num: int,
     ):
-        self.client_data = client_data
-        self.preprocessing = preprocessing
-        self.round_num = round_num
-        self._client_ids = list(client_ids)
+        self.client_data = check_client_data("client_data", client_data)
+        self.preprocessing = _check_preprocessing(preprocessing)
+        self.round_num = check_count("round_num", round_num, at_least=0)
+        # Under Poisson sampling a cohort may be empty.
+        known = _number_clients(client_data)
+        self._client_ids = check_ids("client_ids", client_ids, known=known, may_be_empty=True)
         self._known = frozenset(self._client_ids)
 
     def __getitem__(self, client_id: str) -> tf.data.Dataset:
@@ -210,28 +222,6 @@ class Cohort(Mapping[str, tf.data.Dataset]):
 
     def __len__(self) -> int:
         return len(self._client_ids)
-
-
-def add_channel(images: np.ndarray | tf.Tensor) -> np.ndarray | tf.Tensor:
-    """Returns images as (n, height, width, channels); grey ones get one channel.
-
-    Args:
-        images: An array or a tensor, (n, height, width) or (n, height, width, channels).
-    """
-    return images[..., np.newaxis] if len(images.shape) == 3 else images
-
-
-def to_batch(element: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns a batch in the order (images, labels), and gives grey images a channel.
-
-    Args:
-        element: A batch of elements, with `pixels`, (b, height, width) or (b, height, width,
-            channels), and `label`, (b,).
-
-    Returns:
-        The images, (b, height, width, channels), and the labels, (b,), of the same dtypes.
-    """
-    return add_channel(element["pixels"]), element["label"]
 
 
 def preprocess(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -269,11 +259,17 @@ def build_cohort_fn(
         >>> len(cohort_fn(1))
         10
     """
-    chosen = preprocessing or Preprocessing()
+    check_client_data("client_data", client_data)
+    check_callable("sample_fn", sample_fn)
+    chosen = _check_preprocessing(Preprocessing() if preprocessing is None else preprocessing)
     return with_description(
         lambda round_num: Cohort(client_data, sample_fn(round_num), chosen, round_num),
         lambda: describe_cohorts(client_data, sample_fn, vars(chosen)),
     )
+
+
+def _check_preprocessing(preprocessing: Preprocessing) -> Preprocessing:
+    return check_instance("preprocessing", preprocessing, Preprocessing, "a Preprocessing")
 
 
 @functools.lru_cache(maxsize=16)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from fedlab.checks import check_callable, check_instance, check_text
+from fedlab.checks import describe as describe_value
 from fedlab.data.client_data import Examples, MemoryClientData, pool
 from fedlab.data.digits import load_digits
 from fedlab.data.emnist import load_emnist, load_sqlite
@@ -55,6 +57,9 @@ def register(entry: DatasetEntry) -> None:
     Raises:
         ValueError: There is a data set with this name, or the name looks like a path.
     """
+    check_instance("entry", entry, DatasetEntry, "a DatasetEntry")
+    check_text("entry.name", entry.name)
+    check_callable("entry.load_fn", entry.load_fn)
     if entry.name in _ENTRIES:
         raise ValueError(f"There is a data set {entry.name!r} already. Choose another name.")
     if not entry.name or is_path(entry.name):
@@ -85,10 +90,10 @@ def describe(name: str | None = None) -> str:
     Raises:
         ValueError: There is no such data set.
     """
-    name = name or selected()
+    name = selected() if name is None else check_text("name", name)
     if name == "file":
         return f"digits by real writers, from the file in {DATASET_VARIABLE}"
-    return _get_entry(name).description
+    return _get_entry(name, "name").description
 
 
 def load(name: str | os.PathLike[str] | None = None, **options: Any) -> FederatedDataset:
@@ -113,8 +118,10 @@ def load(name: str | os.PathLike[str] | None = None, **options: Any) -> Federate
         >>> len(train.client_ids)
         10
     """
-    argument = os.fspath(name or choose())
-    entry = _build_file_entry(argument) if is_path(argument) else _get_entry(argument)
+    name = choose() if name is None else name
+    check_instance("name", name, (str, os.PathLike), "a data set's name or a file's path")
+    argument = os.fspath(name)
+    entry = _build_file_entry(argument) if is_path(argument) else _get_entry(argument, "name")
     train, test = entry.load_fn(**options)
     return FederatedDataset(
         entry.name,
@@ -137,18 +144,18 @@ def show_name(argument: str) -> str:
     Raises:
         ValueError: There is no such data set.
     """
-    if not is_path(argument):
-        return _get_entry(argument).name
+    if not is_path(check_text("argument", argument)):
+        return _get_entry(argument, "argument").name
     path = Path(argument).expanduser()
     # The file in this folder has the name of Federated EMNIST's file, but contains other data.
     return "writer digits" if path.resolve().parent.name == "writer-digits" else path.name
 
 
-def _get_entry(name: str) -> DatasetEntry:
+def _get_entry(name: str, parameter: str) -> DatasetEntry:
     if name not in _ENTRIES:
         choices = ", ".join(f'"{each}"' for each in names())
         raise ValueError(
-            f"There is no data set {name!r}. Choose one of {choices}, or the path of an .sqlite or "
+            f"{parameter}: There is no data set {describe_value(name)}. Choose one of {choices}, or the path of an .sqlite or "
             f".sqlite.lzma file, as an argument or in the variable {DATASET_VARIABLE}."
         )
     return _ENTRIES[name]

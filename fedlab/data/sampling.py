@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fedlab.checks import check_number, check_seed
+from fedlab.checks import check_callable, check_count, check_ids, check_number, check_seed
 from fedlab.data.description import describe, digest_ids, with_description
 
 SampleFn: TypeAlias = Callable[[int], list[str]]
@@ -29,22 +29,16 @@ def sample_cohort(
         `num_clients` different client ids, in the order drawn.
 
     Raises:
-        TypeError: The seed is not a whole number.
-        ValueError: `num_clients` is out of range, or the seed is negative.
+        TypeError: `client_ids` is a set or no list of text, or a number is not a whole number.
+        ValueError: An id is empty or appears twice, or a number is out of range.
 
     Example:
         >>> sample_cohort(["ann", "bob", "eve"], 2, seed=0, round_num=1)
         ['bob', 'eve']
     """
-    check_seed(seed)
-    if not 1 <= num_clients <= len(client_ids):
-        raise ValueError(
-            f"num_clients must be between 1 and {len(client_ids)} (the population). "
-            f"Found {num_clients}."
-        )
-    rng = np.random.default_rng([seed, round_num])
-    chosen = rng.choice(len(client_ids), size=num_clients, replace=False)
-    return [client_ids[index] for index in chosen]
+    client_ids = check_ids("client_ids", client_ids)
+    num_clients = check_count("num_clients", num_clients, at_most=len(client_ids))
+    return _draw(client_ids, num_clients, check_seed(seed), _check_round(round_num))
 
 
 def uniform(client_ids: Sequence[str], num_clients: int, *, seed: int = 0) -> SampleFn:
@@ -59,14 +53,15 @@ def uniform(client_ids: Sequence[str], num_clients: int, *, seed: int = 0) -> Sa
         A function from the round's number to the cohort that `sample_cohort` draws.
 
     Raises:
-        TypeError: The seed is not a whole number.
-        ValueError: `num_clients` is out of range, or the seed is negative.
+        TypeError: `client_ids` is a set or no list of text, or a number is not a whole number.
+        ValueError: An id is empty or appears twice, or a number is out of range.
     """
-    client_ids = list(client_ids)
-    sample_cohort(client_ids, num_clients, seed=seed, round_num=0)  # fails here, not in round 1
+    client_ids = check_ids("client_ids", client_ids)
+    num_clients = check_count("num_clients", num_clients, at_most=len(client_ids))
+    seed = check_seed(seed)
 
     def sample_fn(round_num: int) -> list[str]:
-        return sample_cohort(client_ids, num_clients, seed=seed, round_num=round_num)
+        return _draw(client_ids, num_clients, seed, _check_round(round_num))
 
     return _describe(sample_fn, "uniform", client_ids, num_clients=num_clients, seed=seed)
 
@@ -81,13 +76,16 @@ def fixed(client_ids: Sequence[str]) -> SampleFn:
         A function from the round's number, which has no effect, to the cohort.
 
     Raises:
-        ValueError: `client_ids` is empty or names a client twice.
+        TypeError: `client_ids` is a set or no list of text.
+        ValueError: There is no id, or an id is empty or appears twice.
     """
-    client_ids = list(client_ids)
-    if not client_ids:
-        raise ValueError("client_ids must name at least one client. Found none.")
-    _check_different(client_ids)
-    return _describe(lambda round_num: list(client_ids), "fixed", client_ids)
+    client_ids = check_ids("client_ids", client_ids)
+
+    def sample_fn(round_num: int) -> list[str]:
+        _check_round(round_num)
+        return list(client_ids)
+
+    return _describe(sample_fn, "fixed", client_ids)
 
 
 def poisson(client_ids: Sequence[str], expected_num_clients: float, *, seed: int = 0) -> SampleFn:
@@ -108,21 +106,18 @@ def poisson(client_ids: Sequence[str], expected_num_clients: float, *, seed: int
         A function from the round's number to the cohort, in the population's order.
 
     Raises:
-        TypeError: The seed is not a whole number.
-        ValueError: The mean is out of range, the seed is negative, or a client is named twice.
+        TypeError: `client_ids` is a set or no list of text, or a number has the wrong type.
+        ValueError: An id is empty or appears twice, or a number is out of range.
     """
-    check_seed(seed)
-    client_ids = list(client_ids)
-    _check_different(client_ids)
-    if not 0 < expected_num_clients <= len(client_ids):
-        raise ValueError(
-            f"expected_num_clients must be above 0 and at most {len(client_ids)} (the population). "
-            f"Found {expected_num_clients}."
-        )
+    seed = check_seed(seed)
+    client_ids = check_ids("client_ids", client_ids)
+    expected_num_clients = check_number(
+        "expected_num_clients", expected_num_clients, above=0, at_most=len(client_ids)
+    )
     probability = expected_num_clients / len(client_ids)
 
     def sample_fn(round_num: int) -> list[str]:
-        draws = np.random.default_rng([seed, round_num]).random(len(client_ids))
+        draws = np.random.default_rng([seed, _check_round(round_num)]).random(len(client_ids))
         return [name for name, draw in zip(client_ids, draws, strict=True) if draw < probability]
 
     return _describe(
@@ -146,17 +141,17 @@ def once_per_epoch(client_ids: Sequence[str], num_clients: int, *, seed: int = 0
         A function from the round's number, at least 1, to the cohort.
 
     Raises:
-        TypeError: The seed is not a whole number.
-        ValueError: `num_clients` is out of range, the seed is negative, or a client is named twice.
+        TypeError: `client_ids` is a set or no list of text, or a number is not a whole number.
+        ValueError: An id is empty or appears twice, or a number is out of range.
     """
-    client_ids = list(client_ids)
-    _check_different(client_ids)
-    sample_cohort(client_ids, num_clients, seed=seed, round_num=0)  # fails here, not in round 1
+    client_ids = check_ids("client_ids", client_ids)
+    num_clients = check_count("num_clients", num_clients, at_most=len(client_ids))
+    seed = check_seed(seed)
     num_rounds = len(client_ids) // num_clients
 
     def sample_fn(round_num: int) -> list[str]:
-        epoch, position = divmod(round_num - 1, num_rounds)
-        order = sample_cohort(client_ids, len(client_ids), seed=seed, round_num=epoch)
+        epoch, position = divmod(check_count("round_num", round_num) - 1, num_rounds)
+        order = _draw(client_ids, len(client_ids), seed, epoch)
         return order[position * num_clients : (position + 1) * num_clients]
 
     return _describe(sample_fn, "once_per_epoch", client_ids, num_clients=num_clients, seed=seed)
@@ -167,11 +162,6 @@ def _describe(
 ) -> SampleFn:
     described = {"sampler": sampler, "client_ids": digest_ids(client_ids), **values}
     return with_description(sample_fn, lambda: described)
-
-
-def _check_different(client_ids: Sequence[str]) -> None:
-    if len(set(client_ids)) < len(client_ids):
-        raise ValueError(f"client_ids must be different. Found {client_ids}.")
 
 
 def drop_out(sample_fn: SampleFn, rate: float, *, seed: int = 0) -> SampleFn:
@@ -194,10 +184,12 @@ def drop_out(sample_fn: SampleFn, rate: float, *, seed: int = 0) -> SampleFn:
         TypeError: An argument is not a number where a number is meant.
         ValueError: A number is out of range.
     """
-    check_seed(seed)
-    check_number("rate", rate, at_least=0, below=1)
+    check_callable("sample_fn", sample_fn)
+    seed = check_seed(seed)
+    rate = check_number("rate", rate, at_least=0, below=1)
 
     def staying_fn(round_num: int) -> list[str]:
+        round_num = _check_round(round_num)
         cohort = sample_fn(round_num)
         # The third number makes these draws independent of those of the cohort, whose seed may be
         # the same.
@@ -209,3 +201,13 @@ def drop_out(sample_fn: SampleFn, rate: float, *, seed: int = 0) -> SampleFn:
         staying_fn,
         lambda: {"sampler": "drop_out", "rate": rate, "seed": seed, "of": describe(sample_fn)},
     )
+
+
+def _draw(client_ids: list[str], num_clients: int, seed: int, round_num: int) -> list[str]:
+    rng = np.random.default_rng([seed, round_num])
+    chosen = rng.choice(len(client_ids), size=num_clients, replace=False)
+    return [client_ids[index] for index in chosen]
+
+
+def _check_round(round_num: int) -> int:
+    return check_count("round_num", round_num, at_least=0)

@@ -27,8 +27,9 @@ import pandas as pd
 from dp_accounting.pld import PLDAccountant
 from dp_accounting.rdp import RdpAccountant
 
-from fedlab.checks import check_choice, check_count, check_number
+from fedlab.checks import check_choice, check_count, check_list, check_not_empty, check_number
 from fedlab.dp.fixed_size_sampling import FixedSizeAccountant
+from fedlab.dp.plan_checks import check_delta
 
 Relation = dp_accounting.NeighboringRelation
 NEIGHBOURS = {
@@ -74,7 +75,9 @@ def epsilon(
             "poisson", the exact number for "fixed_size".
         population: Number of clients that may be drawn, at least 2.
         num_rounds: Number of rounds, at least 1.
-        delta: Delta of the guarantee, in (0, 1). Default: `default_delta(population)`.
+        delta: Delta of the guarantee, in (0, 1). From 1 / population on, the epsilon is right but
+            promises nothing (see `default_delta`), so `PrivacyPlan` refuses it. Default:
+            `default_delta(population)`.
         sampling: How the cohort is drawn, and so which populations are neighbours: "poisson" or
             "fixed_size", as in the module's docstring.
 
@@ -85,9 +88,11 @@ def epsilon(
         ValueError: A number is out of range, or `sampling` is unknown.
         TypeError: An argument is not a number.
     """
-    check_number("noise_multiplier", noise_multiplier, at_least=0)
+    noise_multiplier = check_number("noise_multiplier", noise_multiplier, at_least=0)
     delta = default_delta(population) if delta is None else delta
-    check_run(num_clients, population, num_rounds, delta, sampling)
+    num_clients, population, num_rounds, delta = check_run(
+        num_clients, population, num_rounds, delta, sampling
+    )
     if noise_multiplier == 0:
         return math.inf
     one_round = round_event(noise_multiplier, num_clients, population, sampling)
@@ -122,6 +127,8 @@ def epsilon_curve(
         ValueError: A number is out of range, or `sampling` is unknown.
         TypeError: An argument is not a number.
     """
+    rounds = [check_count("rounds", each) for each in check_list("rounds", rounds)]
+    check_not_empty("rounds", rounds)
     epsilons = [
         epsilon(
             noise_multiplier,
@@ -133,7 +140,7 @@ def epsilon_curve(
         )
         for num_rounds in rounds
     ]
-    return pd.DataFrame({"round_num": list(rounds), "epsilon": epsilons})
+    return pd.DataFrame({"round_num": rounds, "epsilon": epsilons})
 
 
 def noise_for_epsilon(
@@ -152,7 +159,8 @@ def noise_for_epsilon(
         num_clients: Clients per round, as in `epsilon`.
         population: Number of clients that may be drawn, at least 2.
         num_rounds: Number of rounds, at least 1.
-        delta: Delta of the guarantee, in (0, 1). Default: `default_delta(population)`.
+        delta: Delta of the guarantee, above 0 and below `1 / population`. Default:
+            `default_delta(population)`.
         sampling: "poisson" or "fixed_size", as in `epsilon`.
 
     Raises:
@@ -160,9 +168,12 @@ def noise_for_epsilon(
             [0.05, 10000] gives this epsilon.
         TypeError: An argument is not a number.
     """
-    check_number("target_epsilon", target_epsilon, above=0)
+    target_epsilon = check_number("target_epsilon", target_epsilon, above=0)
     delta = default_delta(population) if delta is None else delta
-    check_run(num_clients, population, num_rounds, delta, sampling)
+    num_clients, population, num_rounds, delta = check_run(
+        num_clients, population, num_rounds, delta, sampling
+    )
+    check_delta(delta, population)
 
     def excess(noise: float) -> float:
         run_epsilon = epsilon(
@@ -215,10 +226,10 @@ def tree_epsilon(
         ValueError: A number is out of range.
         TypeError: An argument is not a number.
     """
-    check_number("noise_multiplier", noise_multiplier, at_least=0)
-    check_count("rounds_per_epoch", rounds_per_epoch)
-    check_count("num_epochs", num_epochs)
-    check_number("delta", delta, above=0, below=1)
+    noise_multiplier = check_number("noise_multiplier", noise_multiplier, at_least=0)
+    rounds_per_epoch = check_count("rounds_per_epoch", rounds_per_epoch)
+    num_epochs = check_count("num_epochs", num_epochs)
+    delta = check_number("delta", delta, above=0, below=1)
     if noise_multiplier == 0:
         return math.inf
     # The event accepts its arguments in the wrong order and then gives a wrong epsilon: name them.
@@ -275,12 +286,22 @@ def _bracket(excess: Callable[[float], float], target: float) -> tuple[float, fl
 
 def check_run(
     num_clients: float, population: int, num_rounds: int, delta: float, sampling: str
-) -> None:
-    """Raises a TypeError or ValueError that names the argument of `epsilon` that is wrong."""
+) -> tuple[float, int, int, float]:
+    """Returns the arguments of `epsilon`, converted.
+
+    Raises:
+        TypeError: An argument is not a number.
+        ValueError: A number is out of range, or `sampling` is unknown.
+    """
     check_choice("sampling", sampling, NEIGHBOURS)
-    check_count("population", population, at_least=2)
-    check_count("num_rounds", num_rounds)
-    check_number("delta", delta, above=0, below=1)
-    check_number("num_clients", num_clients, above=0, at_most=population)
+    population = check_count("population", population, at_least=2)
     if sampling == "fixed_size":
-        check_count("num_clients", num_clients)
+        num_clients = check_count("num_clients", num_clients, at_most=population)
+    else:
+        num_clients = check_number("num_clients", num_clients, above=0, at_most=population)
+    return (
+        num_clients,
+        population,
+        check_count("num_rounds", num_rounds),
+        check_number("delta", delta, above=0, below=1),
+    )

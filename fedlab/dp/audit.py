@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import optimize, stats
 
-from fedlab.checks import check_count, check_number
+from fedlab.checks import check_array, check_bools, check_count, check_list, check_number, describe
 
 _LARGEST_EPSILON = 100.0
 
@@ -46,20 +46,21 @@ def epsilon_lower_bound(
 
     Raises:
         ValueError: The shapes do not fit, a score is NaN, or a number is out of range.
-        TypeError: A number of guesses is not a whole number.
+        TypeError: The scores are no numbers, the coins no truth values, or a number of guesses is
+            not a whole number.
     """
-    scores, included = np.asarray(scores, np.float64), np.asarray(included, bool)
-    if scores.ndim != 1 or scores.shape != included.shape:
+    scores = check_array("scores", scores, (None,), is_finite=False).astype(np.float64)
+    included = check_bools("included", included, scores.shape)
+    confidence = check_number("confidence", confidence, above=0, below=1)
+    several = isinstance(num_guesses, list | tuple | np.ndarray) and np.ndim(num_guesses) == 1
+    counts = [
+        check_count("num_guesses", count, at_most=len(scores))
+        for count in (check_list("num_guesses", num_guesses) if several else [num_guesses])
+    ]
+    if not counts or any(count % 2 for count in counts):
         raise ValueError(
-            "scores and included must be vectors of the same length. "
-            f"Found shapes {scores.shape} and {included.shape}."
+            f"num_guesses must be one or more even numbers. Found {describe(num_guesses)}."
         )
-    if np.isnan(scores).any():
-        raise ValueError("scores must be numbers. Found NaN: did the run diverge?")
-    counts = np.atleast_1d(num_guesses).tolist()
-    odd = [count for count in counts if check_count("num_guesses", count, at_most=len(scores)) % 2]
-    if odd or not counts:
-        raise ValueError(f"num_guesses must be one or more even numbers. Found {num_guesses}.")
     order = included[np.argsort(scores, kind="stable")]
     each_confidence = 1 - (1 - confidence) / len(counts)
     bounds = []
@@ -94,13 +95,16 @@ def bound_from_guesses(
     Raises:
         ValueError: A number is out of range.
     """
-    if not 0 <= num_right <= num_guesses <= num_canaries:
+    num_right = check_count("num_right", num_right, at_least=0)
+    num_guesses = check_count("num_guesses", num_guesses, at_least=0)
+    num_canaries = check_count("num_canaries", num_canaries, at_least=0)
+    if not num_right <= num_guesses <= num_canaries:
         raise ValueError(
-            "It must hold that 0 <= num_right <= num_guesses <= num_canaries. "
+            "It must hold that num_right <= num_guesses <= num_canaries. "
             f"Found {num_right}, {num_guesses} and {num_canaries}."
         )
-    check_number("delta", delta, at_least=0, below=1)
-    check_number("confidence", confidence, above=0, below=1)
+    delta = check_number("delta", delta, at_least=0, below=1)
+    confidence = check_number("confidence", confidence, above=0, below=1)
 
     def excess(epsilon: float) -> float:
         chance = _chance(num_right, num_guesses, num_canaries, epsilon, delta)

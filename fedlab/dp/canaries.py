@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow_federated as tff
 
-from fedlab.checks import check_count, check_number, check_seed
+from fedlab.checks import (
+    check_array,
+    check_bools,
+    check_count,
+    check_instance,
+    check_list,
+    check_not_empty,
+    check_number,
+    check_seed,
+)
 from fedlab.runtime.runner import Cohort, Runner
 
 # Numbers of the independent streams that are derived from one seed. Results depend on them.
@@ -30,8 +39,7 @@ def flip_coins(num_canaries: int, *, seed: int) -> np.ndarray:
     Raises:
         ValueError: A number is out of range.
     """
-    check_seed(seed)
-    check_count("num_canaries", num_canaries)
+    seed, num_canaries = check_seed(seed), check_count("num_canaries", num_canaries)
     return _rng(seed, _COINS).random(num_canaries) < 0.5
 
 
@@ -78,13 +86,14 @@ class CanaryRunner(Runner):
         sampling_probability: float,
         seed: int,
     ):
+        check_instance("runner", runner, Runner, "from fedlab.compile")
         super().__init__(runner.process)
-        check_number("sampling_probability", sampling_probability, above=0, at_most=1)
-        check_number("norm", norm, above=0)
-        check_seed(seed)
+        self._probability = check_number(
+            "sampling_probability", sampling_probability, above=0, at_most=1
+        )
+        self._norm, self._seed = check_number("norm", norm, above=0), check_seed(seed)
         self._runner = runner
-        self._included = np.asarray(included, bool)
-        self._norm, self._probability, self._seed = norm, sampling_probability, seed
+        self._included = check_bools("included", included, (None,))
 
     def initialize(self) -> CanaryState:
         """Returns the state before the first round."""
@@ -151,9 +160,14 @@ def direction_scores(change: Iterable[np.ndarray], num_canaries: int, *, seed: i
     Raises:
         ValueError: The change is not finite.
     """
-    arrays = [np.asarray(array, np.float32) for array in change]
-    if not all(np.isfinite(array).all() for array in arrays):
-        raise ValueError("change must be finite. Found NaN or infinity: did the run diverge?")
+    num_canaries, seed = check_count("num_canaries", num_canaries), check_seed(seed)
+    arrays = [
+        check_array("change", array, np.shape(array), hint=" Did the run diverge?").astype(
+            np.float32
+        )
+        for array in check_list("change", change)
+    ]
+    check_not_empty("change", arrays)
     shapes = [array.shape for array in arrays]
     return np.array(
         [
@@ -190,14 +204,14 @@ def simulate_gaussian(
     Raises:
         ValueError: A number is out of range.
     """
-    check_number("sampling_probability", sampling_probability, above=0, at_most=1)
-    check_number("noise_multiplier", noise_multiplier, at_least=0)
-    check_count("num_rounds", num_rounds)
-    check_seed(seed)
-    rng = _rng(seed, _NOISE)
-    drawn = rng.binomial(num_rounds, sampling_probability, size=len(included))
+    probability = check_number("sampling_probability", sampling_probability, above=0, at_most=1)
+    noise_multiplier = check_number("noise_multiplier", noise_multiplier, at_least=0)
+    num_rounds = check_count("num_rounds", num_rounds)
+    included = check_bools("included", included, (None,))
+    rng = _rng(check_seed(seed), _NOISE)
+    drawn = rng.binomial(num_rounds, probability, size=len(included))
     noise = rng.normal(size=len(included)) * noise_multiplier * np.sqrt(num_rounds)
-    return np.asarray(included, bool) * drawn + noise
+    return included * drawn + noise
 
 
 def _rng(seed: int, *stream: int) -> np.random.Generator:

@@ -18,7 +18,7 @@ import tensorflow_federated as tff
 import tensorflow_privacy as tfp
 
 from fedlab.checks import check_count, check_number, check_seed
-from fedlab.dp.noise import NamedMean, NoisySumQuery, TreeFactory
+from fedlab.dp.noise import NamedMean, NoisySumQuery, TreeFactory, split_noise
 
 Factory: TypeAlias = tff.aggregators.UnweightedAggregationFactory
 
@@ -43,9 +43,11 @@ def gaussian_fixed(
     Raises:
         ValueError: A number is out of range.
     """
-    _check(noise_multiplier, insecure_seed, clip=clip, expected_num_clients=expected_num_clients)
+    noise_multiplier, insecure_seed, clip, expected_num_clients = _check(
+        noise_multiplier, insecure_seed, clip=clip, expected_num_clients=expected_num_clients
+    )
     query = NoisySumQuery(
-        tfp.GaussianSumQuery(l2_norm_clip=float(clip), stddev=0.0),
+        tfp.GaussianSumQuery(l2_norm_clip=clip, stddev=0.0),
         lambda state, num_leaves: [noise_multiplier * state.l2_norm_clip] * num_leaves,
         noise_multiplier,
         insecure_seed,
@@ -82,27 +84,27 @@ def gaussian_adaptive(
         ValueError: A number is out of range, or the cohort is so small that the noise of the count alone
             would exceed the noise multiplier.
     """
-    _check(
+    noise_multiplier, insecure_seed, initial_clip, expected_num_clients = _check(
         noise_multiplier,
         insecure_seed,
         initial_clip=initial_clip,
         expected_num_clients=expected_num_clients,
     )
-    check_number("learning_rate", learning_rate, at_least=0)
-    check_number("quantile", quantile, at_least=0, at_most=1)
+    learning_rate = check_number("learning_rate", learning_rate, at_least=0)
+    quantile = check_number("quantile", quantile, at_least=0, at_most=1)
     count_stddev = expected_num_clients / 20 if noise_multiplier else 0.0
-    update_noise = _split_noise(noise_multiplier, count_stddev)
+    update_noise = split_noise(noise_multiplier, count_stddev)
 
     def stddevs_fn(state: Any, num_leaves: int) -> list[Any]:  # the last leaf is the count
         return [update_noise * state.sum_state.l2_norm_clip] * (num_leaves - 1) + [count_stddev]
 
     inner = tfp.QuantileAdaptiveClipSumQuery(
-        initial_l2_norm_clip=float(initial_clip),
+        initial_l2_norm_clip=initial_clip,
         noise_multiplier=0.0,
         target_unclipped_quantile=quantile,
         learning_rate=learning_rate,
         clipped_count_stddev=0.0,
-        expected_num_records=float(expected_num_clients),
+        expected_num_records=expected_num_clients,
     )
     query = NoisySumQuery(inner, stddevs_fn, noise_multiplier, insecure_seed)
     name = adaptive_name(noise_multiplier, initial_clip, expected_num_clients, quantile)
@@ -135,8 +137,9 @@ def tree_aggregation(
     Raises:
         ValueError: A number is out of range.
     """
-    _check(noise_multiplier, insecure_seed, clip=clip, num_clients=num_clients)
-    check_count("rounds_per_epoch", rounds_per_epoch)
+    noise_multiplier, insecure_seed, clip = _check(noise_multiplier, insecure_seed, clip=clip)
+    num_clients = check_count("num_clients", num_clients)
+    rounds_per_epoch = check_count("rounds_per_epoch", rounds_per_epoch)
     parameters = {"noise": noise_multiplier, "clip": clip, "clients": num_clients}
     name = _name("tree", **parameters, rounds=rounds_per_epoch)
     return TreeFactory(
@@ -148,7 +151,7 @@ def _build_mean(
     query: tfp.SumAggregationDPQuery, expected_num_clients: float, name: str
 ) -> Factory:
     return tff.aggregators.DifferentiallyPrivateFactory(
-        NamedMean(query, float(expected_num_clients), name)
+        NamedMean(query, expected_num_clients, name)
     )
 
 
@@ -169,22 +172,9 @@ def _name(mechanism: str, **parameters: float) -> str:
     return ".".join([mechanism, *parts])
 
 
-def _split_noise(noise_multiplier: float, count_stddev: float) -> float:
-    """Returns the noise multiplier of the updates; the count, of sensitivity 1/2, gets the rest."""
-    if noise_multiplier == 0:
-        return 0.0
-    if noise_multiplier >= 2 * count_stddev:
-        raise ValueError(
-            "expected_num_clients must be above 10 times the noise_multiplier, or the noise of the "
-            f"count alone exceeds the noise_multiplier. Found a noise_multiplier of {noise_multiplier} and "
-            f"{20 * count_stddev:g} clients."
-        )
-    return (noise_multiplier**-2 - (2 * count_stddev) ** -2) ** -0.5
-
-
-def _check(noise_multiplier: float, insecure_seed: int | None, **positive: float) -> None:
-    check_number("noise_multiplier", noise_multiplier, at_least=0)
-    for name, value in positive.items():
-        check_number(name, value, above=0)
-    if insecure_seed is not None:
-        check_seed(insecure_seed, "insecure_seed")
+def _check(noise_multiplier: float, insecure_seed: int | None, **positive: float) -> list[Any]:
+    """Returns the arguments, converted, in their order."""
+    if insecure_seed is not None:  # an int64 in the graph
+        insecure_seed = check_seed(insecure_seed, "insecure_seed", at_most=2**63 - 1)
+    numbers = [check_number(name, value, above=0) for name, value in positive.items()]
+    return [check_number("noise_multiplier", noise_multiplier, at_least=0), insecure_seed, *numbers]

@@ -54,6 +54,27 @@ def draw_noise(seed: tf.Tensor, shapes: Sequence[Any]) -> list[tf.Tensor]:
     ]
 
 
+def split_noise(noise_multiplier: float, count_stddev: float) -> float:
+    """Returns the noise multiplier of the updates; the count, of sensitivity 1/2, gets the rest.
+
+    Args:
+        noise_multiplier: Noise multiplier of both together, at least 0.
+        count_stddev: Standard deviation of the noise of the count.
+
+    Raises:
+        ValueError: The noise of the count alone exceeds the noise multiplier.
+    """
+    if noise_multiplier == 0:
+        return 0.0
+    if noise_multiplier >= 2 * count_stddev:
+        raise ValueError(
+            "expected_num_clients must be above 10 times the noise_multiplier, or the noise of the "
+            f"count alone exceeds the noise_multiplier. Found a noise_multiplier of {noise_multiplier} and "
+            f"{20 * count_stddev:g} clients."
+        )
+    return (noise_multiplier**-2 - (2 * count_stddev) ** -2) ** -0.5
+
+
 class NoisySumQuery(tfp.SumAggregationDPQuery):
     """Adds noise to the sum of the clipped updates, and passes it to a query that adds none.
 

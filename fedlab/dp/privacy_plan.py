@@ -11,10 +11,11 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlab.checks import check_number
+from fedlab.checks import check_count, check_ids, check_number, check_seed
 from fedlab.data import sampling
 from fedlab.data.description import describe, with_description
 from fedlab.dp import accounting, mechanisms
+from fedlab.dp.plan_checks import check_delta, check_plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,8 @@ class PrivacyPlan:
         noise_multiplier: Standard deviation of the noise on the sum divided by the clip, at least 0.
         clip: Largest L2 norm of a client's update, above 0; with a `quantile`, that of the first round.
         quantile: Share of updates that an adaptive clip leaves whole. Default: a fixed clip.
-        delta: Delta of the guarantee, in (0, 1). Default: `accounting.default_delta(population)`.
+        delta: Delta of the guarantee, above 0 and below `1 / population`. Default:
+            `accounting.default_delta(population)`.
         metrics_clip: Largest L2 norm of a client's metrics before they are finalized (sums over its
             examples, and their number), above 0. Default: the metrics are not part of the plan.
         metrics_share: Share of the privacy cost (of `noise_multiplier ** -2`) that the metrics
@@ -70,11 +72,13 @@ class PrivacyPlan:
     def __post_init__(self) -> None:
         if self.delta is None:
             object.__setattr__(self, "delta", accounting.default_delta(self.population))
+        check_delta(self.delta, self.population)
+        check_plan(self.population, self.expected_num_clients, self.clip, self.quantile)
         check_number("metrics_share", self.metrics_share, above=0, below=1)
         if self.metrics_clip is not None:
             check_number("metrics_clip", self.metrics_clip, above=0)
         # Both check the parameters, so that a bad plan fails here and not in round 1.
-        _ = self.epsilon, self.build_aggregator()
+        _ = self.build_aggregator(), self.epsilon
 
     @classmethod
     def for_epsilon(
@@ -97,11 +101,13 @@ class PrivacyPlan:
             num_rounds: Number of rounds of the whole run, at least 1.
             clip: Largest L2 norm of a client's update, above 0.
             quantile: Share of updates that an adaptive clip leaves whole. Default: a fixed clip.
-            delta: Delta of the guarantee, in (0, 1). Default: `accounting.default_delta(population)`.
+            delta: Delta of the guarantee, as in the class. Default: `default_delta(population)`.
 
         Raises:
+            TypeError: An argument is not a number.
             ValueError: A number is out of range, or no noise gives this epsilon.
         """
+        check_plan(population, expected_num_clients, clip, quantile)
         noise_multiplier = accounting.noise_for_epsilon(
             target_epsilon,
             num_clients=expected_num_clients,
@@ -141,6 +147,9 @@ class PrivacyPlan:
         Raises:
             ValueError: `client_ids` is not as many as the population, or the round is not in the plan.
         """
+        client_ids = check_ids("client_ids", client_ids)
+        if insecure_seed is not None:
+            check_seed(insecure_seed, "insecure_seed")
         if len(client_ids) != self.population:
             raise ValueError(
                 f"client_ids must be the {self.population} clients that the plan accounts for. "
@@ -150,7 +159,7 @@ class PrivacyPlan:
         draw = sampling.poisson(client_ids, self.expected_num_clients, seed=seed)
 
         def sample_fn(round_num: int) -> list[str]:
-            if not 1 <= round_num <= self.num_rounds:
+            if not 1 <= check_count("round_num", round_num, at_least=0) <= self.num_rounds:
                 raise ValueError(
                     f"The plan accounts for rounds 1 to {self.num_rounds}. Found {round_num}. Make a "
                     "plan of more rounds before the first."

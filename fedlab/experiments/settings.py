@@ -12,19 +12,22 @@ from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform
 import pydantic
 from pydantic import BeforeValidator, Field
 
+from fedlab.checks import INT32_MAX
+
 # The columns of every results file, before and after those that only its study has.
 FIRST_COLUMNS = ("seed", "dataset", "dataset_sha256")
 LAST_COLUMNS = ("versions", "machine", "command")
 
 
 def _to_python(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value  # NumPy's numbers and truth values
+    is_scalar = getattr(value, "shape", None) == ()
+    return value.item() if is_scalar else value  # NumPy's numbers and truth values
 
 
 def _refuse_text_and_truth(value: Any) -> Any:
-    """Pydantic would take "0.1" and True for numbers."""
+    """Pydantic would take "0.1", b"5" and True for numbers."""
     value = _to_python(value)
-    if isinstance(value, str | bool):
+    if isinstance(value, str | bytes | bool):
         raise ValueError("must be a number")
     return value
 
@@ -42,7 +45,7 @@ _Number = Annotated[
 ]
 Label = Annotated[str, Field(min_length=1, strict=True)]
 Flag = Annotated[bool, BeforeValidator(_refuse_numbers)]
-Count = Annotated[int, BeforeValidator(_refuse_text_and_truth), Field(ge=1)]
+Count = Annotated[int, BeforeValidator(_refuse_text_and_truth), Field(ge=1, le=INT32_MAX)]
 Rate = Annotated[_Number, Field(ge=0)]
 ProperFraction = Annotated[_Number, Field(ge=0, lt=1)]
 Share = Annotated[_Number, Field(gt=0, le=1)]

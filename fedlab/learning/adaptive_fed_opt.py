@@ -42,8 +42,8 @@ def build_fed_adam(
         ValueError: A number is out of range, an optimizer is not known, or `aggregator` and
             `weighted` do not go together.
     """
-    _check_adaptive(server_learning_rate, beta_1, beta_2, epsilon)
-    server = tff.learning.optimizers.build_adam(server_learning_rate, beta_1, beta_2, epsilon)
+    hparams = _check_adaptive(server_learning_rate, beta_1, beta_2, epsilon)
+    server = tff.learning.optimizers.build_adam(*hparams)
     return build_fed_opt(model, server, **options)
 
 
@@ -78,9 +78,9 @@ def build_fed_yogi(
         ValueError: A number is out of range, an optimizer is not known, or `aggregator` and
             `weighted` do not go together.
     """
-    _check_adaptive(server_learning_rate, beta_1, beta_2, epsilon)
+    hparams = _check_adaptive(server_learning_rate, beta_1, beta_2, epsilon)
     server = tff.learning.optimizers.build_yogi(
-        server_learning_rate, beta_1, beta_2, epsilon, initial_preconditioner_value=epsilon**2
+        *hparams, initial_preconditioner_value=hparams[-1] ** 2
     )
     return build_fed_opt(model, server, **options)
 
@@ -113,15 +113,19 @@ def build_fed_adagrad(
         ValueError: A number is out of range, an optimizer is not known, or `aggregator` and
             `weighted` do not go together.
     """
-    _check_adaptive(server_learning_rate, 0.0, 0.0, epsilon)
+    rate, _, _, epsilon = _check_adaptive(server_learning_rate, 0.0, 0.0, epsilon)
     server = tff.learning.optimizers.build_adagrad(
-        server_learning_rate, initial_preconditioner_value=epsilon**2, epsilon=0.0
+        rate, initial_preconditioner_value=epsilon**2, epsilon=0.0
     )
     return build_fed_opt(model, server, **options)
 
 
-def _check_adaptive(learning_rate: float, beta_1: float, beta_2: float, epsilon: float) -> None:
-    check_number("server_learning_rate", learning_rate, at_least=0)
-    check_number("beta_1", beta_1, at_least=0, below=1)
-    check_number("beta_2", beta_2, at_least=0, below=1)
-    check_number("epsilon", epsilon, above=0)
+def _check_adaptive(
+    learning_rate: float, beta_1: float, beta_2: float, epsilon: float
+) -> tuple[float, float, float, float]:
+    return (
+        check_number("server_learning_rate", learning_rate, at_least=0),
+        check_number("beta_1", beta_1, at_least=0, below=1),
+        check_number("beta_2", beta_2, at_least=0, below=1),
+        check_number("epsilon", epsilon, above=0),
+    )

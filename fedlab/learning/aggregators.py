@@ -18,7 +18,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlab import _tensorflow as _tensorflow
-from fedlab.checks import check_count, check_number
+from fedlab.checks import check_count, check_flag, check_number
 
 Weighted: TypeAlias = tff.aggregators.WeightedAggregationFactory
 Unweighted: TypeAlias = tff.aggregators.UnweightedAggregationFactory
@@ -34,7 +34,9 @@ def mean(*, weighted: bool = True) -> Aggregator:
     Returns:
         An aggregation factory of TFF.
     """
-    return tff.aggregators.MeanFactory() if weighted else tff.aggregators.UnweightedMeanFactory()
+    if check_flag("weighted", weighted):
+        return tff.aggregators.MeanFactory()
+    return tff.aggregators.UnweightedMeanFactory()
 
 
 def clipping(norm: float, *, weighted: bool = True) -> Aggregator:
@@ -106,7 +108,7 @@ def robust(*, weighted: bool = True) -> Aggregator:
     Returns:
         An aggregation factory of TFF.
     """
-    return tff.learning.robust_aggregator(weighted=weighted)
+    return tff.learning.robust_aggregator(weighted=check_flag("weighted", weighted))
 
 
 def compression(*, weighted: bool = True) -> Aggregator:
@@ -120,6 +122,7 @@ def compression(*, weighted: bool = True) -> Aggregator:
     Returns:
         An aggregation factory of TFF.
     """
+    weighted = check_flag("weighted", weighted)
     return tff.learning.compression_aggregator(weighted=weighted, stochastic=False)
 
 
@@ -148,7 +151,7 @@ def quantization(num_bits: int = 8, *, min_size: int = 20_000, weighted: bool = 
         check_count("min_size", min_size, at_least=0),
         stochastic=False,
     )
-    if weighted:
+    if check_flag("weighted", weighted):
         return tff.aggregators.MeanFactory(rounded_sum)
     return tff.aggregators.UnweightedMeanFactory(rounded_sum)
 

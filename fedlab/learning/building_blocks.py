@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlab.checks import check_number
+from fedlab.checks import check_flag, check_instance, check_number, describe
 from fedlab.learning.aggregators import Aggregator, Weighted, mean
 from fedlab.learning.schedules import Schedule
 from fedlab.models import ModelFn, restore_eager_keras
@@ -32,6 +32,7 @@ def build_process(build_fn: Callable[..., Process], *args: Any, **kwargs: Any) -
     Returns:
         The process.
     """
+    check_model(args[0] if args else kwargs["model_fn"])
     loop = tff.learning.LoopImplementation.DATASET_ITERATOR
     try:
         return build_fn(*args, loop_implementation=loop, **kwargs)
@@ -63,9 +64,42 @@ def client_weighting(weighted: bool) -> tff.learning.ClientWeighting:
     Args:
         weighted: Whether a client counts by its number of examples, or once.
     """
-    if weighted:
+    if check_flag("weighted", weighted):
         return tff.learning.ClientWeighting.NUM_EXAMPLES
     return tff.learning.ClientWeighting.UNIFORM
+
+
+def check_model(model: TffModel) -> None:
+    """Raises TypeError for what is no model of TFF.
+
+    Args:
+        model: A model from `fedlab.models.build_model_fn` or `build_functional_model`.
+    """
+    is_functional = isinstance(model, tff.learning.models.FunctionalModel)
+    is_keras = isinstance(model, tf.keras.Model) or (
+        isinstance(model, type) and issubclass(model, tf.keras.Model)
+    )
+    if is_keras or not (is_functional or callable(model)):
+        raise TypeError(
+            "model must be from fedlab.models.build_functional_model or build_model_fn. Found "
+            f"{describe(model)}."
+        )
+
+
+def check_aggregator(aggregator: Aggregator | None) -> None:
+    """Raises TypeError for what is neither None nor an aggregator.
+
+    Args:
+        aggregator: An aggregator of `fedlab.learning.aggregators`. None: the mean.
+    """
+    if aggregator is not None:
+        check_instance(
+            "aggregator",
+            aggregator,
+            tff.aggregators.WeightedAggregationFactory
+            | tff.aggregators.UnweightedAggregationFactory,
+            "from fedlab.learning.aggregators, such as median()",
+        )
 
 
 def to_variable_model(model: TffModel) -> ModelFn:
@@ -97,6 +131,7 @@ def to_weighted(aggregator: Aggregator | None, weighted: bool) -> Weighted:
     Raises:
         ValueError: The weights differ, and the aggregator takes none.
     """
+    check_aggregator(aggregator)
     if aggregator is None:
         return tff.aggregators.MeanFactory()
     if isinstance(aggregator, tff.aggregators.WeightedAggregationFactory):
@@ -119,6 +154,7 @@ def ignore_weights(aggregator: Aggregator | None) -> Weighted:
     Raises:
         ValueError: The aggregator takes weights.
     """
+    check_aggregator(aggregator)
     aggregator = aggregator or mean(weighted=False)
     if isinstance(aggregator, tff.aggregators.WeightedAggregationFactory):
         raise ValueError(
@@ -128,8 +164,8 @@ def ignore_weights(aggregator: Aggregator | None) -> Weighted:
     return tff.aggregators.as_weighted_aggregator(aggregator)
 
 
-def check_client_rate(rate: Rate) -> None:
-    """Checks the clients' learning rate; of a schedule, only the first round's.
+def check_client_rate(rate: Rate) -> Rate:
+    """Returns the clients' learning rate, a number as a float; of a schedule, the first is checked.
 
     Args:
         rate: A number of at least 0, or a schedule.
@@ -140,5 +176,5 @@ def check_client_rate(rate: Rate) -> None:
     """
     if callable(rate):
         check_number("client_learning_rate(0)", float(rate(0)), at_least=0)
-    else:
-        check_number("client_learning_rate", rate, at_least=0)
+        return rate
+    return check_number("client_learning_rate", rate, at_least=0)

@@ -11,7 +11,7 @@ from typing import TypedDict, Unpack
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlab.checks import check_choice, check_number
+from fedlab.checks import check_choice, check_flag, check_instance, check_number
 from fedlab.learning import optimizers
 from fedlab.learning.aggregators import Aggregator
 from fedlab.learning.building_blocks import (
@@ -21,6 +21,7 @@ from fedlab.learning.building_blocks import (
     TffModel,
     build_process,
     check_client_rate,
+    check_model,
     client_weighting,
     ignore_weights,
     to_variable_model,
@@ -77,7 +78,15 @@ def build_fed_opt(
     """
     mu = check_number("mu", mu, at_least=0)
     check_choice("client_optimizer", client_optimizer, optimizers.CLIENT_OPTIMIZERS)
-    check_client_rate(client_learning_rate)
+    client_learning_rate = check_client_rate(client_learning_rate)
+    weighted = check_flag("weighted", weighted)
+    check_instance(
+        "server_optimizer",
+        server_optimizer,
+        tff.learning.optimizers.Optimizer,
+        "an optimizer of tff.learning.optimizers",
+    )
+    check_model(model)
 
     def optimizer_fn(rate: float | tf.Tensor) -> optimizers.Optimizer:
         return optimizers.build_client_optimizer(client_optimizer, rate, mu)

@@ -91,7 +91,7 @@ def build_mime_lite(
         ValueError: A number is out of range, or `aggregator` and `weighted`
             do not go together.
     """
-    check_client_rate(client_learning_rate)
+    client_learning_rate = check_client_rate(client_learning_rate)
     momentum = check_number("momentum", momentum, at_least=0, below=1)
     options = {
         "server_optimizer": optimizers.build_server_sgd(server_learning_rate),

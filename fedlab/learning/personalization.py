@@ -7,11 +7,12 @@ import pandas as pd
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlab.checks import check_not_empty, check_number
+from fedlab.checks import check_ids, check_instance, check_number, describe
 from fedlab.data import client_arrays
-from fedlab.data.client_data import check_known
-from fedlab.data.preprocessing import Cohort, Preprocessing, add_channel, build_input_spec
+from fedlab.data.elements import add_channel, check_client_data
+from fedlab.data.preprocessing import Cohort, Preprocessing, build_input_spec
 from fedlab.models import CreateFn, assign_weights, create_cnn, create_loss
+from fedlab.models.keras_to_tff import check_create_fn, check_weights
 
 InputSpec: TypeAlias = tuple[tf.TensorSpec, tf.TensorSpec]
 Weights: TypeAlias = tff.learning.models.ModelWeights
@@ -51,18 +52,20 @@ def personalize(
         after, in [0, 1]; loss_global and loss_personal, mean cross-entropies in nats.
 
     Raises:
-        TypeError: An argument is not a number where a number is meant.
-        ValueError: A number is out of range, there are no clients, a client is not in both data
-            sets, or the weights belong to another model.
+        TypeError: An argument has another type.
+        ValueError: A number is out of range, there are no clients, a client is named twice or is
+            not in both data sets, or the weights belong to another model or are not finite.
     """
     learning_rate = check_number("learning_rate", learning_rate, at_least=0)
     preprocessing = Preprocessing(batch_size, num_epochs, shuffle=True, seed=seed)
-    client_ids = list(train.client_ids if client_ids is None else client_ids)
-    check_not_empty("client_ids", client_ids)
-    for data in (train, test):
-        check_known(client_ids, data.client_ids)
+    check_weights("weights", weights)
+    for name, client_data in (("train", train), ("test", test)):
+        check_client_data(name, client_data)
+    client_ids = train.client_ids if client_ids is None else client_ids
+    for client_data in (train, test):
+        client_ids = check_ids("client_ids", client_ids, known=client_data.client_ids)
     cohort = Cohort(train, client_ids, preprocessing, round_num=0)
-    model = create_fn()
+    model = check_create_fn(create_fn)()
     input_spec = build_input_spec(train.element_type_structure["pixels"].shape)
     step_fn = _build_step_fn(model, learning_rate, input_spec)
     measure_fn = _build_measure_fn(model, input_spec)
@@ -108,16 +111,30 @@ def fine_tune(
         The weights after the last step, as NumPy arrays.
 
     Raises:
-        TypeError: The rate is not a number.
-        ValueError: The rate is negative, or the weights belong to another model.
+        TypeError: An argument has another type.
+        ValueError: The rate is negative, the batches have another structure or no end, or the
+            weights belong to another model or are not finite.
     """
     learning_rate = check_number("learning_rate", learning_rate, at_least=0)
-    model = assign_weights(create_fn(), weights)
+    _check_batches(batches)
+    check_weights("weights", weights)
+    model = assign_weights(check_create_fn(create_fn)(), weights)
     _run_steps(_build_step_fn(model, learning_rate, batches.element_spec), batches)
     return Weights(
         tuple(variable.numpy() for variable in model.trainable_weights),
         tuple(variable.numpy() for variable in model.non_trainable_weights),
     )
+
+
+def _check_batches(batches: tf.data.Dataset) -> None:
+    check_instance("batches", batches, tf.data.Dataset, "a tf.data.Dataset")
+    spec = batches.element_spec
+    if not isinstance(spec, tuple) or len(spec) != 2:
+        raise ValueError(f"batches must be pairs (images, labels). Found {describe(spec)}.")
+    if batches.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            "batches must be finite. Found a dataset without an end; leave out repeat()."
+        )
 
 
 def _run_steps(step_fn: Callable, batches: tf.data.Dataset) -> None:

@@ -11,6 +11,7 @@ from fedlab.models.cnn import (
 )
 from fedlab.models.keras_eager import restore_eager_keras
 from fedlab.models.keras_to_tff import (
+    KerasFunctionalModelError,
     ModelFn,
     assign_weights,
     build_functional_model,
@@ -21,6 +22,7 @@ __all__ = [
     "INPUT_SHAPE",
     "CreateFn",
     "Dropout",
+    "KerasFunctionalModelError",
     "ModelFn",
     "assign_weights",
     "build_functional_model",

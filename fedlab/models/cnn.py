@@ -4,14 +4,15 @@ Every layer has an initializer with its own seed, so the same seed gives the sam
 bit, whatever was made before. The last layer returns logits: the softmax is inside the loss.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import tensorflow as tf
 
 from fedlab import _tensorflow as _tensorflow
-from fedlab.checks import check_number
-from fedlab.data.client_data import DIGIT_SHAPE, NUM_DIGITS
+from fedlab.checks import INT32_MAX, check_count, check_list, check_number, check_seed, describe
+from fedlab.data.client_data import NUM_DIGITS
+from fedlab.data.elements import DIGIT_SHAPE
 
 CreateFn: TypeAlias = Callable[[], tf.keras.Model]
 
@@ -27,17 +28,22 @@ def create_cnn(
     """Returns the article's CNN: one convolution, one hidden layer, 693,962 parameters.
 
     Args:
-        num_classes: Number of classes, and so of logits.
-        seed: Seed of the initial weights.
-        input_shape: (height, width, channels) of one image.
+        num_classes: Number of classes, and so of logits, at least 1.
+        seed: Seed of the initial weights, an int32 of at least 0.
+        input_shape: (height, width, channels) of one image, the first two at least 4.
 
     Returns:
         A Keras model from images float32 (b, *input_shape) to logits float32 (b, num_classes).
+
+    Raises:
+        TypeError: An argument is not a whole number where one is meant.
+        ValueError: A number is out of range.
     """
+    num_classes, seed = _check_options(num_classes, seed)
     layers = tf.keras.layers
     return tf.keras.Sequential(
         [
-            layers.InputLayer(input_shape),
+            layers.InputLayer(_check_input_shape(input_shape)),
             layers.Conv2D(32, 3, activation="relu", kernel_initializer=_init(seed, 0)),
             layers.MaxPooling2D(),
             layers.Flatten(),
@@ -57,13 +63,19 @@ def create_deeper_cnn(
     they are the choice of this course.
 
     Args:
-        num_classes: Number of classes, and so of logits.
+        num_classes: Number of classes, and so of logits, at least 1.
         dropout_rate: Fraction of the hidden layer's outputs set to 0 in training, in [0, 1).
-        seed: Seed of the initial weights and of the dropout.
+        seed: Seed of the initial weights and of the dropout, an int32 of at least 0.
 
     Returns:
         A Keras model from images float32 (b, 28, 28, 1) to logits float32 (b, num_classes).
+
+    Raises:
+        TypeError: An argument is not a number where one is meant.
+        ValueError: A number is out of range.
     """
+    num_classes, seed = _check_options(num_classes, seed)
+    dropout_rate = check_number("dropout_rate", dropout_rate, at_least=0, below=1)
     layers = tf.keras.layers
     return tf.keras.Sequential(
         [
@@ -89,12 +101,17 @@ def create_small_cnn(*, num_classes: int = NUM_DIGITS, seed: int = 0) -> tf.kera
     exact layers are the choice of this course.
 
     Args:
-        num_classes: Number of classes, and so of logits.
-        seed: Seed of the initial weights.
+        num_classes: Number of classes, and so of logits, at least 1.
+        seed: Seed of the initial weights, an int32 of at least 0.
 
     Returns:
         A Keras model from images float32 (b, 28, 28, 1) to logits float32 (b, num_classes).
+
+    Raises:
+        TypeError: An argument is not a number where one is meant.
+        ValueError: A number is out of range.
     """
+    num_classes, seed = _check_options(num_classes, seed)
     layers = tf.keras.layers
     first, second, hidden, last = (_init(seed, layer) for layer in range(4))
     return tf.keras.Sequential(
@@ -128,17 +145,17 @@ class Dropout(tf.keras.layers.Layer):
     Args:
         rate: Fraction of the inputs that is set to 0 in training, in [0, 1). The others are divided
             by `1 - rate`, so that the mean stays the same.
-        seed: Seed of the masks, an int32.
+        seed: Seed of the masks, an int32 of at least 0.
 
     Raises:
-        TypeError: `rate` is not a number.
-        ValueError: `rate` is out of range.
+        TypeError: An argument is not a number.
+        ValueError: A number is out of range.
     """
 
     def __init__(self, rate: float, *, seed: int):
         super().__init__()
         self._rate = check_number("rate", rate, at_least=0, below=1)
-        self._seed = seed
+        self._seed = check_seed(seed, at_most=INT32_MAX)
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns the inputs with dropout in training, and unchanged otherwise.
@@ -152,6 +169,24 @@ class Dropout(tf.keras.layers.Layer):
         bits_of_largest = tf.bitcast(tf.reduce_max(inputs), tf.int32)
         seed = tf.stack([tf.constant(self._seed), bits_of_largest])
         return tf.nn.experimental.stateless_dropout(inputs, self._rate, seed=seed)
+
+
+def _check_options(num_classes: int, seed: int) -> tuple[int, int]:
+    # Keras passes the seed to TensorFlow, which takes an int32, when the weights are drawn.
+    return check_count("num_classes", num_classes), check_seed(seed, at_most=INT32_MAX)
+
+
+def _check_input_shape(input_shape: Sequence[int]) -> tuple[int, ...]:
+    lengths = check_list("input_shape", input_shape)
+    if len(lengths) != 3:
+        raise ValueError(
+            f"input_shape must be (height, width, channels). Found {describe(input_shape)}."
+        )
+    smallest = (4, 4, 1)  # for a convolution of 3x3 and a pooling of 2x2
+    return tuple(
+        check_count("input_shape", length, at_least=least)
+        for length, least in zip(lengths, smallest, strict=True)
+    )
 
 
 def _init(seed: int, layer: int) -> tf.keras.initializers.Initializer:

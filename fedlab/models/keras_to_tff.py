@@ -4,9 +4,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TypeAlias
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
+from tensorflow_federated.python.learning.models.functional import (
+    KerasFunctionalModelError as KerasFunctionalModelError,
+)
 
+from fedlab.checks import check_callable, check_instance, check_list, describe
 from fedlab.data.preprocessing import INPUT_SPEC
 from fedlab.models.cnn import CreateFn, create_cnn, create_loss
 from fedlab.models.keras_eager import restore_eager_keras
@@ -32,7 +37,11 @@ def build_model_fn(
     Returns:
         A function without arguments that returns a `tff.learning.models.VariableModel` with the
         metric `accuracy`, besides TFF's own `loss`, `num_examples` and `num_batches`.
+
+    Raises:
+        TypeError: `create_fn` is not a function, or `input_spec` is not a pair of specs.
     """
+    create_fn, input_spec = check_create_fn(create_fn), _check_input_spec(input_spec)
 
     def model_fn() -> tff.learning.models.VariableModel:
         return tff.learning.models.from_keras_model(
@@ -64,8 +73,12 @@ def build_functional_model(
         `accuracy`, `loss`, `num_examples` and `num_batches`.
 
     Raises:
-        tff.learning.models.KerasFunctionalModelError: A layer of the model changes its own state.
+        TypeError: `create_fn` is not a function, or `input_spec` is not a pair of specs.
+        KerasFunctionalModelError: A layer of the model changes its own state. The error is TFF's
+            own, which has no public name there.
     """
+    create_fn, input_spec = check_create_fn(create_fn), _check_input_spec(input_spec)
+    _check_no_updates(create_fn)
     try:
         return tff.learning.models.functional_model_from_keras(
             create_fn,
@@ -75,6 +88,85 @@ def build_functional_model(
         )
     finally:
         restore_eager_keras()
+
+
+def _check_no_updates(create_fn: CreateFn) -> None:
+    """TFF looks for such layers only where it is given a Keras model, and here it gets a function."""
+    with tf.Graph().as_default():
+        model = create_fn()
+        changing = [layer.name for layer in model.submodules if _changes_itself(layer)]
+    restore_eager_keras()
+    if changing:
+        raise KerasFunctionalModelError(
+            "create_fn must make a model whose layers do not change their own state in training, "
+            "such as batch normalization does, because a functional model has no place for it. Use "
+            "layer or group normalization (tf.keras.layers.GroupNormalization), or build_model_fn. "
+            f"Found {', '.join(changing)}."
+        )
+
+
+def _changes_itself(layer: tf.Module) -> bool:
+    is_normalization = isinstance(layer, tf.keras.layers.BatchNormalization)
+    return (is_normalization and layer.trainable) or bool(getattr(layer, "updates", None))
+
+
+def check_create_fn(create_fn: CreateFn) -> CreateFn:
+    """Returns a function that makes a Keras model.
+
+    Args:
+        create_fn: The function.
+
+    Raises:
+        TypeError: It is no function, or a Keras model.
+    """
+    if isinstance(create_fn, tf.keras.Model):
+        raise TypeError(
+            f"create_fn must be a function that makes the model. Found {describe(create_fn)}, a "
+            "model; pass the function that made it."
+        )
+    return check_callable("create_fn", create_fn)
+
+
+def _check_input_spec(input_spec: InputSpec) -> InputSpec:
+    specs = check_list("input_spec", input_spec)
+    if len(specs) != 2 or not all(isinstance(spec, tf.TensorSpec) for spec in specs):
+        raise TypeError(
+            "input_spec must be the specs of images and labels, from "
+            f"fedlab.data.preprocessing.build_input_spec. Found {describe(input_spec)}."
+        )
+    return input_spec
+
+
+def check_weights(
+    name: str, weights: tff.learning.models.ModelWeights
+) -> tff.learning.models.ModelWeights:
+    """Returns the weights of a model, all finite.
+
+    Args:
+        name: The parameter's name, for the error.
+        weights: The weights.
+
+    Raises:
+        TypeError: They are no `ModelWeights` of numbers.
+        ValueError: One is NaN or infinite.
+    """
+    check_instance(
+        name, weights, tff.learning.models.ModelWeights, "ModelWeights, such as run.weights"
+    )
+    if not all(
+        isinstance(part, list | tuple) for part in (weights.trainable, weights.non_trainable)
+    ):
+        raise TypeError(f"{name} must be lists of arrays. Found {describe(weights)}.")
+    for array in weights.trainable:
+        values = np.asarray(array)
+        if values.dtype.kind not in "iuf":
+            raise TypeError(f"{name} must be arrays of numbers. Found {describe(values)}.")
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"{name} must be finite. Found NaN or infinity in {describe(values)}; go on from an "
+                "earlier round."
+            )
+    return weights
 
 
 @tf.autograph.experimental.do_not_convert
@@ -101,13 +193,17 @@ def assign_weights(
         `model`.
 
     Raises:
-        ValueError: The weights belong to another model: their number or shapes differ.
+        TypeError: An argument has another type.
+        ValueError: The weights belong to another model (their number or shapes differ), or one is
+            NaN or infinite.
     """
+    check_instance("model", model, tf.keras.Model, "a Keras model")
+    check_weights("weights", weights)
     model_shapes = [tuple(variable.shape) for variable in model.trainable_weights]
     shapes = [tuple(value.shape) for value in weights.trainable]
     if shapes != model_shapes:
         raise ValueError(
-            f"These weights are another model's: shapes {shapes}. The model has {model_shapes}."
+            f"These weights are another model's. Found the shapes {shapes}; the model has {model_shapes}."
         )
     weights.assign_weights_to(model)
     return model

@@ -6,11 +6,27 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from fedlab.checks import check_not_empty, check_number
+from fedlab.checks import (
+    check_array,
+    check_instance,
+    check_list,
+    check_mapping,
+    check_number,
+    describe,
+)
 from fedlab.plots.data import digits_by_client
-from fedlab.plots.style import COLORS, check_vector, choose_colors, figure_of, new_axes
+from fedlab.plots.style import (
+    COLORS,
+    check_vector,
+    choose_colors,
+    figure_of,
+    legend_name,
+    new_axes,
+    picture,
+)
 
 
+@picture
 def reconstructions(
     rows: Mapping[str, npt.ArrayLike],
     scores: Mapping[str, float] | None = None,
@@ -34,12 +50,15 @@ def reconstructions(
         ValueError: There are no rows, a score belongs to no row, or images have another shape or
             range; the message names the row.
     """
-    check_not_empty("rows", rows)
-    scores = scores or {}
-    if unknown := sorted(set(scores) - set(rows)):
-        raise ValueError(f"There is no row {unknown[0]!r} to score. Rows: {', '.join(rows)}.")
+    rows = check_mapping("rows", rows)
+    scores = {} if scores is None else check_instance("scores", scores, Mapping, "a dictionary")
+    if unknown := [name for name in scores if name not in rows]:
+        raise ValueError(
+            f"scores: There is no row {describe(unknown[0])} to score. Found {', '.join(map(str, rows))}."
+        )
+    scores = {name: check_number(f"scores[{name!r}]", value) for name, value in scores.items()}
     ax = digits_by_client(
-        rows, num_columns=max(len(np.asarray(images)) for images in rows.values())
+        rows, num_columns=max(len(np.atleast_1d(images)) for images in rows.values())
     )
     figure = figure_of(ax)
     width, height = figure.get_size_inches()
@@ -54,6 +73,7 @@ def reconstructions(
     return ax
 
 
+@picture
 def roc(
     rates: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]],
     *,
@@ -76,13 +96,13 @@ def roc(
         ValueError: There are no curves, or the rates of a curve are not as above; the message
             names the curve.
     """
-    check_not_empty("rates", rates)
-    curves = {name: _check_rates(name, *pair) for name, pair in rates.items()}
+    rates = check_mapping("rates", rates)
+    curves = {name: _check_rates(name, pair) for name, pair in rates.items()}
     ax = ax or new_axes(5.6, 5.2)
     ax.plot([0, 1], [0, 1], color="#444444", ls="--", lw=1.4, label="a coin")
     colors = choose_colors(rates)
     for name, (fpr, tpr) in curves.items():
-        ax.plot(fpr, tpr, color=colors[name], label=name, drawstyle="steps-post")
+        ax.plot(fpr, tpr, color=colors[name], label=legend_name(name), drawstyle="steps-post")
     ax.set(xlabel="false positives (share of non-members)", xlim=(-0.01, 1.01))
     ax.set(ylabel="true positives (share of members)", ylim=(-0.01, 1.01))
     ax.set(aspect="equal", title=title or "")
@@ -90,6 +110,7 @@ def roc(
     return ax
 
 
+@picture
 def audit(
     noise_multipliers: npt.ArrayLike,
     upper: npt.ArrayLike,
@@ -118,15 +139,16 @@ def audit(
         TypeError: `largest` is not a number.
         ValueError: There are no runs, the lengths differ, or a number is out of range.
     """
-    noise = check_vector("noise_multipliers", noise_multipliers)
-    high, low = check_vector("upper", upper), check_vector("lower", lower)
+    noise = check_array("noise_multipliers", noise_multipliers, (None,), above=0).astype(float)
+    high = check_array("upper", upper, (None,), above=0).astype(float)
+    low = check_array("lower", lower, (None,), at_least=0).astype(float)
+    if largest is not None:
+        largest = check_number("largest", largest, above=0)
     if not noise.shape == high.shape == low.shape:
         sizes = f"{len(noise)}, {len(high)} and {len(low)}"
         raise ValueError(
             f"noise_multipliers, upper and lower must have equal lengths. Found {sizes}."
         )
-    if not ((noise > 0).all() and (high > 0).all() and (low >= 0).all()):
-        raise ValueError("noise_multipliers and upper must be above 0, and lower at least 0.")
     ax = ax or new_axes(8, 4.5)
     bottom = 0.1
     ax.fill_between(noise, np.maximum(low, bottom), high, color=COLORS["neutral"], alpha=0.15, lw=0)
@@ -134,7 +156,6 @@ def audit(
     low = np.maximum(low, bottom)
     ax.plot(noise, low, color=COLORS["update"], marker="^", label="audit: at least this")
     if largest is not None:
-        check_number("largest", largest, above=0)
         label = "the most that this audit can show"
         ax.axhline(largest, color="#444444", ls=":", lw=1.6, label=label)
     ax.set(xscale="log", yscale="log", xlabel="noise multiplier", ylabel="epsilon (nats)")
@@ -147,8 +168,14 @@ def audit(
 
 
 def _check_rates(
-    name: str, fpr: npt.ArrayLike, tpr: npt.ArrayLike
+    name: str, pair: tuple[npt.ArrayLike, npt.ArrayLike]
 ) -> tuple[np.ndarray, np.ndarray]:
+    rates_of_both = check_list(f"rates[{name!r}]", pair)
+    if len(rates_of_both) != 2:
+        raise ValueError(
+            f"rates[{name!r}] must be false and true positive rates. Found {describe(pair)}."
+        )
+    fpr, tpr = rates_of_both
     false_rates = check_vector(f"The false positive rates of {name!r}", fpr)
     true_rates = check_vector(f"The true positive rates of {name!r}", tpr)
     if len(false_rates) != len(true_rates):
@@ -156,5 +183,7 @@ def _check_rates(
         raise ValueError(f"{name!r} needs one true for each false positive rate. Found {sizes}.")
     for rates in (false_rates, true_rates):
         if not ((rates >= 0).all() and (rates <= 1).all() and (np.diff(rates) >= 0).all()):
-            raise ValueError(f"The rates of {name!r} must lie in [0, 1] and must not fall.")
+            raise ValueError(
+                f"The rates of {name!r} must lie in [0, 1] and must not fall. Found {describe(rates)}."
+            )
     return false_rates, true_rates

@@ -11,12 +11,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fedlab.checks import check_count, check_not_empty
+from fedlab.checks import (
+    check_count,
+    check_flag,
+    check_list,
+    check_mapping,
+    check_not_empty,
+    describe,
+)
 from fedlab.plots.style import (
     COLORS,
     check_counts,
     clean_cells,
     new_axes,
+    picture,
     row_percent,
     write_cells,
 )
@@ -24,6 +32,7 @@ from fedlab.plots.style import (
 Counts: TypeAlias = pd.DataFrame | Mapping[str, npt.ArrayLike]
 
 
+@picture
 def digits(
     images: npt.ArrayLike,
     labels: Sequence[Any] | None = None,
@@ -51,9 +60,9 @@ def digits(
             1, or there is not one label per image.
     """
     pixels = _check_images(images, "images")
-    check_count("num_columns", num_columns)
-    if labels is not None and len(labels) != len(pixels):
-        raise ValueError(f"There must be one label per image. Found {len(labels)}, {len(pixels)}.")
+    num_columns = check_count("num_columns", num_columns)
+    if labels is not None and len(labels := check_list("labels", labels)) != len(pixels):
+        raise ValueError(f"labels must be one label per image. Found {len(labels)}, {len(pixels)}.")
     columns = min(num_columns, len(pixels))
     rows = [pixels[i : i + columns] for i in range(0, len(pixels), columns)]
     ax, lefts, tops = _draw_rows(rows, 2 if labels is None else 11, title, ax)
@@ -64,6 +73,7 @@ def digits(
     return ax
 
 
+@picture
 def digits_by_client(
     images_by_client: Mapping[str, npt.ArrayLike],
     *,
@@ -88,8 +98,8 @@ def digits_by_client(
         ValueError: There are no clients, `num_columns` is below 1, or images have another shape or
             range or differ in shape; the message names the client.
     """
-    check_not_empty("images_by_client", images_by_client)
-    check_count("num_columns", num_columns)
+    images_by_client = check_mapping("images_by_client", images_by_client)
+    num_columns = check_count("num_columns", num_columns)
     rows = [_check_images(v, f"client {k!r}")[:num_columns] for k, v in images_by_client.items()]
     image_shape = rows[0].shape[1:]
     for client_id, row in zip(images_by_client, rows, strict=True):
@@ -107,6 +117,7 @@ def digits_by_client(
     return ax
 
 
+@picture
 def label_mix(
     counts: Counts, *, normalize: bool = False, title: str | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -127,7 +138,7 @@ def label_mix(
         ValueError: There are no clients, a count is negative or not finite, or clients have
             different numbers of labels.
     """
-    frame = _counts_frame(counts)
+    frame, normalize = _counts_frame(counts), check_flag("normalize", normalize)
     cells = row_percent(frame.to_numpy()) if normalize else frame.to_numpy()
     num_clients, num_classes = cells.shape
     column = 1.0 if num_clients <= 6 else max(0.26, 0.7 - 0.02 * num_clients)  # inches
@@ -145,6 +156,7 @@ def label_mix(
     return ax
 
 
+@picture
 def label_histograms(counts: Counts, num_columns: int = 5) -> Figure:
     """Draws one small histogram of labels per client, all on the same scale.
 
@@ -162,8 +174,7 @@ def label_histograms(counts: Counts, num_columns: int = 5) -> Figure:
             different numbers of labels, or `num_columns` is below 1.
     """
     frame = _counts_frame(counts)
-    check_count("num_columns", num_columns)
-    columns = min(num_columns, len(frame))
+    columns = min(check_count("num_columns", num_columns), len(frame))
     rows = -(-len(frame) // columns)
     size = (max(3.5, 2.2 * columns), 0.7 + 1.5 * rows)
     figure, axes = plt.subplots(
@@ -182,6 +193,7 @@ def label_histograms(counts: Counts, num_columns: int = 5) -> Figure:
     return figure
 
 
+@picture
 def examples_per_client(num_examples: npt.ArrayLike, ax: Axes | None = None) -> Axes:
     """Draws a histogram of the clients' numbers of examples, with the median as a line.
 
@@ -195,7 +207,9 @@ def examples_per_client(num_examples: npt.ArrayLike, ax: Axes | None = None) -> 
     Raises:
         ValueError: There are no clients, or a number is negative.
     """
-    sizes = check_counts("num_examples", np.atleast_1d(num_examples))
+    sizes = check_counts("num_examples", num_examples)
+    if sizes.ndim != 1:
+        raise ValueError(f"num_examples must have shape (n,). Found {sizes.shape}.")
     ax = ax or new_axes(8, 4)
     width = max(1, int(np.ceil(np.ptp(sizes) / 25)))
     edges = np.arange(sizes.min(), sizes.max() + width + 1, width) - 0.5
@@ -212,7 +226,9 @@ def examples_per_client(num_examples: npt.ArrayLike, ax: Axes | None = None) -> 
 
 def _check_images(images: npt.ArrayLike, name: str) -> np.ndarray:
     """Returns images, (n, height, width) or (n, height, width, 3), as values in [0, 1]."""
-    pixels = np.asarray(images)
+    pixels = np.asarray(images) if images is not None else np.empty(0)
+    if pixels.ndim == 0:
+        raise TypeError(f"{name}: pixels must be an array of numbers. Found {describe(images)}.")
     is_image = pixels.ndim == 3 or (pixels.ndim == 4 and pixels.shape[3] == 3)
     if not is_image or pixels.size == 0:
         raise ValueError(
@@ -221,6 +237,8 @@ def _check_images(images: npt.ArrayLike, name: str) -> np.ndarray:
         )
     if pixels.dtype == np.uint8:
         return pixels / 255
+    if isinstance(images, np.ma.MaskedArray) or pixels.dtype.kind not in "iuf":
+        raise TypeError(f"{name}: pixels must be numbers. Found {describe(images)}.")
     if not (pixels.min() >= 0 and pixels.max() <= 1):  # also false for NaN
         hint = f"Found {pixels.min():g} to {pixels.max():g}; rescale or use np.clip."
         raise ValueError(f"{name}: pixels must be in [0, 1], or uint8. {hint}")
@@ -261,13 +279,15 @@ def _draw_rows(
 
 def _counts_frame(counts: Counts) -> pd.DataFrame:
     """Returns checked counts with a row per client and a column per label."""
-    check_not_empty("counts", counts)
-    if not isinstance(counts, pd.DataFrame):
-        rows = {client_id: np.atleast_1d(row) for client_id, row in counts.items()}
-        lengths = {client_id: len(row) for client_id, row in rows.items()}
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"Every client needs a count for each label. Found lengths {lengths}.")
-        counts = pd.DataFrame.from_dict({k: list(v) for k, v in rows.items()}, orient="index")
-    for client_id, row in counts.iterrows():
-        check_counts(f"counts of client {client_id!r}", row.to_numpy())
-    return counts
+    if isinstance(counts, pd.DataFrame):
+        check_not_empty("counts", counts)
+        rows = {client_id: row.to_numpy() for client_id, row in counts.iterrows()}
+    else:
+        rows = check_mapping("counts", counts)
+    checked = {k: check_counts(f"counts of client {k!r}", row).ravel() for k, row in rows.items()}
+    lengths = {client_id: len(row) for client_id, row in checked.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"Every client needs a count for each label. Found lengths {lengths}.")
+    if isinstance(counts, pd.DataFrame):
+        return counts
+    return pd.DataFrame.from_dict({k: list(v) for k, v in checked.items()}, orient="index")

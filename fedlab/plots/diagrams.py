@@ -9,8 +9,8 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from fedlab.checks import check_choice, check_count, check_not_empty
-from fedlab.plots.style import COLORS
+from fedlab.checks import check_choice, check_count, check_list, check_not_empty, describe
+from fedlab.plots.style import COLORS, check_step, picture
 
 _INK, _GRAY, _PAPER = "#222222", "#8A8A8A", "#F4F6F8"
 _DATA = "#117733"
@@ -29,6 +29,7 @@ _STEPS = (
 )
 
 
+@picture
 def architecture(num_clients: int = 5) -> Axes:
     """Draws the server above its clients: models go down, updates come up, data stays.
 
@@ -42,7 +43,7 @@ def architecture(num_clients: int = 5) -> Axes:
         TypeError: `num_clients` is not a whole number.
         ValueError: `num_clients` is out of range.
     """
-    check_count("num_clients", num_clients, at_most=6)
+    num_clients = check_count("num_clients", num_clients, at_most=6)
     pitch = 2.0
     width = max(7.0, pitch * num_clients + 0.2)
     middle = width / 2
@@ -65,6 +66,7 @@ def architecture(num_clients: int = 5) -> Axes:
     return ax
 
 
+@picture
 def training_round(step: int | None = None) -> Axes:
     """Draws a round as a loop of four steps: select, broadcast, train locally, average.
 
@@ -77,8 +79,7 @@ def training_round(step: int | None = None) -> Axes:
     Raises:
         ValueError: `step` is another value.
     """
-    if step not in (None, 1, 2, 3, 4):
-        raise ValueError(f"step must be 1, 2, 3, 4 or None. Found {step}.")
+    check_step(step)
     ax = _canvas(10.2, 5.25, "One round of federated learning")
     corners = ((0.1, 2.95), (5.7, 2.95), (5.7, 0.1), (0.1, 0.1))
     for i, ((x, y), (name, text)) in enumerate(zip(corners, _STEPS, strict=True)):
@@ -98,6 +99,7 @@ def training_round(step: int | None = None) -> Axes:
     return ax
 
 
+@picture
 def series_map(lessons: Sequence[tuple[str, str]], current: str | None = None) -> Axes:
     """Draws the lessons as a path of numbered boxes, counted from 0.
 
@@ -112,7 +114,11 @@ def series_map(lessons: Sequence[tuple[str, str]], current: str | None = None) -
     Raises:
         ValueError: There are no lessons, or `current` is not the notebook of one of them.
     """
-    check_not_empty("lessons", lessons)
+    check_not_empty("lessons", lessons := check_list("lessons", lessons))
+    for lesson in lessons:
+        is_pair = isinstance(lesson, list | tuple) and len(lesson) == 2
+        if not (is_pair and all(isinstance(text, str) for text in lesson)):
+            raise TypeError(f"lessons must be pairs (title, notebook). Found {describe(lesson)}.")
     notebooks = [notebook for _, notebook in lessons if notebook]
     if current is not None:
         check_choice("current", current, notebooks)

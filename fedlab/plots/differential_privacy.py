@@ -10,14 +10,15 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 from scipy.stats import norm
 
-from fedlab.checks import check_not_empty, check_number
-from fedlab.plots.style import COLORS, MARKERS, choose_colors, new_axes
+from fedlab.checks import check_array, check_mapping, check_number, check_table
+from fedlab.plots.style import COLORS, MARKERS, choose_colors, legend_name, new_axes, picture
 
 _PALE = "#B8B8B8"
 _NUM_STDDEVS = 4.0  # how far the bell curves are drawn to either side
 _COLUMNS = ("target_epsilon", "accuracy")
 
 
+@picture
 def clipping(updates: npt.ArrayLike, clip: float, *, ax: Axes | None = None) -> Axes:
     """Draws updates as arrows before (grey) and after clipping, and the clip as a circle.
 
@@ -33,8 +34,8 @@ def clipping(updates: npt.ArrayLike, clip: float, *, ax: Axes | None = None) -> 
         TypeError: `clip` is not a number.
         ValueError: There are no updates, or an update or the clip is not as above.
     """
-    updates = _check_points("updates", updates)
-    check_number("clip", clip, above=0)
+    updates = check_array("updates", updates, (None, 2)).astype(float)
+    clip = check_number("clip", clip, above=0)
     lengths = np.linalg.norm(updates, axis=1, keepdims=True)
     clipped = updates * np.minimum(1, clip / np.maximum(lengths, 1e-12))
     ax = ax or new_axes(6.4, 5.6)
@@ -47,6 +48,7 @@ def clipping(updates: npt.ArrayLike, clip: float, *, ax: Axes | None = None) -> 
     return ax
 
 
+@picture
 def noisy_means(
     mean: npt.ArrayLike, noisy: npt.ArrayLike, stddev: float, *, ax: Axes | None = None
 ) -> Axes:
@@ -67,9 +69,9 @@ def noisy_means(
         TypeError: `stddev` is not a number.
         ValueError: There are no draws, or a number is not as above.
     """
-    true_mean = _check_points("mean", np.reshape(mean, (1, -1)))
-    noisy = _check_points("noisy", noisy)
-    check_number("stddev", stddev, above=0)
+    true_mean = check_array("mean", mean, (2,)).astype(float)[np.newaxis]
+    noisy = check_array("noisy", noisy, (None, 2)).astype(float)
+    stddev = check_number("stddev", stddev, above=0)
     ax = ax or new_axes(6.4, 5.6)
     (x, y), color = true_mean[0].tolist(), COLORS["update"]
     for times, name in ((1, "one standard deviation"), (2, "two")):
@@ -83,6 +85,7 @@ def noisy_means(
     return ax
 
 
+@picture
 def two_worlds(noise_multiplier: float, epsilon: float, *, ax: Axes | None = None) -> Axes:
     """Draws the densities of a noised sum with a client and without, along that client's update.
 
@@ -102,8 +105,8 @@ def two_worlds(noise_multiplier: float, epsilon: float, *, ax: Axes | None = Non
         TypeError: An argument is not a number.
         ValueError: A number is out of range.
     """
-    check_number("noise_multiplier", noise_multiplier, above=0)
-    check_number("epsilon", epsilon, at_least=0)
+    noise_multiplier = check_number("noise_multiplier", noise_multiplier, above=0)
+    epsilon = check_number("epsilon", epsilon, at_least=0)
     ax = ax or new_axes(8, 4.2)
     places = np.linspace(-_NUM_STDDEVS * noise_multiplier, 1 + _NUM_STDDEVS * noise_multiplier, 400)
     without_client, with_client = (norm.pdf(places, center, noise_multiplier) for center in (0, 1))
@@ -121,6 +124,7 @@ def two_worlds(noise_multiplier: float, epsilon: float, *, ax: Axes | None = Non
     return ax
 
 
+@picture
 def accuracy_against_epsilon(
     runs_by_name: Mapping[str, pd.DataFrame], *, ax: Axes | None = None
 ) -> Axes:
@@ -140,7 +144,7 @@ def accuracy_against_epsilon(
         ValueError: There are no runs, a table has no run with noise, a column is missing, or a
             number is out of range; the message names the table.
     """
-    check_not_empty("runs_by_name", runs_by_name)
+    runs_by_name = check_mapping("runs_by_name", runs_by_name)
     for name, runs in runs_by_name.items():
         _check_runs(name, runs)
     colors = choose_colors(runs_by_name)
@@ -151,12 +155,18 @@ def accuracy_against_epsilon(
         is_noisy = np.isfinite(runs.target_epsilon)
         seeds = runs[is_noisy].groupby("target_epsilon").accuracy
         epsilons |= set(seeds.groups)
-        ax.plot(seeds.mean(), color=color, marker=marker, label=name)
+        ax.plot(seeds.mean(), color=color, marker=marker, label=legend_name(name))
         ax.fill_between(seeds.mean().index, seeds.min(), seeds.max(), color=color, alpha=0.2, lw=0)
         without = runs[~is_noisy].accuracy
         if len(without):
             ax.axhspan(without.min(), without.max(), color=color, alpha=0.12, lw=0)
-            ax.axhline(without.mean(), color=color, ls="--", lw=1.6, label=f"{name}, without noise")
+            ax.axhline(
+                without.mean(),
+                color=color,
+                ls="--",
+                lw=1.6,
+                label=legend_name(f"{name}, without noise"),
+            )
     ax.set(xscale="log", xlabel="epsilon (nats): less is more private", ylabel="accuracy")
     ax.xaxis.set_major_locator(FixedLocator(sorted(epsilons)))
     ax.xaxis.set_minor_locator(NullLocator())
@@ -183,21 +193,11 @@ def _frame(ax: Axes, points: np.ndarray) -> None:
     ax.set_aspect("equal")
 
 
-def _check_points(name: str, values: npt.ArrayLike) -> np.ndarray:
-    points = np.asarray(values, float)
-    if points.ndim != 2 or not len(points) or points.shape[1] != 2:
-        raise ValueError(f"{name} must be points with two numbers. Found shape {points.shape}.")
-    if not np.isfinite(points).all():
-        raise ValueError(f"{name} must be finite. Found NaN or infinity.")
-    return points
-
-
 def _check_runs(name: str, runs: pd.DataFrame) -> None:
-    if missing := [column for column in _COLUMNS if column not in runs]:
-        raise ValueError(f"{name!r} must have the columns {', '.join(_COLUMNS)}. Lacks {missing}.")
-    if not (runs.target_epsilon > 0).all():  # also for NaN
-        raise ValueError(f"The target_epsilon of {name!r} must be above 0. Found others.")
-    if not runs.accuracy.between(0, 1).all():
-        raise ValueError(f"The accuracy of {name!r} must lie in [0, 1]. Divide percentages by 100.")
+    check_table(f"runs_by_name[{name!r}]", runs, _COLUMNS)
+    epsilons, accuracies = f"The target_epsilon of {name!r}", f"The accuracy of {name!r}"
+    check_array(epsilons, runs.target_epsilon, (None,), above=0, is_finite=False)
+    hint = " Divide percentages by 100."
+    check_array(accuracies, runs.accuracy, (None,), at_least=0, at_most=1, hint=hint)
     if not np.isfinite(runs.target_epsilon).any():
         raise ValueError(f"{name!r} must have at least one run with noise. Found none.")

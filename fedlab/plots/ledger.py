@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
-from fedlab.checks import check_not_empty
-from fedlab.plots.style import COLORS
+from fedlab.checks import check_table
+from fedlab.plots.style import COLORS, picture
 
 _COST, _LEAK = COLORS["model"], COLORS["worst"]
 _MARKERS = {_COST: "o", _LEAK: "D"}
@@ -47,6 +47,7 @@ _MEASURES = (
 )
 
 
+@picture
 def ledger(table: pd.DataFrame) -> Figure:
     """Draws a row per defence and a panel per measure: its costs, and what attacks still see.
 
@@ -121,11 +122,12 @@ def _split(shared: object) -> Sequence[str]:
 
 
 def _check(table: pd.DataFrame) -> None:
-    check_not_empty("table", table)
     ranges = {measure.column: measure.bounds for measure in _MEASURES}
     ranges |= dict.fromkeys(_AUC, (0, 1)) | {_BLANK: (-1, 1)}
-    if missing := [name for name in ("defence", *ranges, "shared") if name not in table]:
-        raise ValueError(f"table must have the columns {', '.join(missing)}.")
+    check_table("table", table, ("defence", *ranges, "shared"))
+    for column in ranges:
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            raise TypeError(f"table[{column!r}] must be numbers. Found {table[column].dtype}.")
     if twice := table.defence[table.defence.duplicated()].tolist():
         raise ValueError(f"table must have a defence once. Found {twice[0]!r} twice.")
     for name, row in table.set_index("defence").iterrows():
@@ -134,4 +136,8 @@ def _check(table: pd.DataFrame) -> None:
                 where = f"{column} of {name!r} must lie in [{low}, {high}]"
                 raise ValueError(f"{where}. Found {row[column]}.")
         if row[_AUC[1]] < row[_AUC[0]] or row[_AUC[1]] > row[_AUC[2]]:
-            raise ValueError(f"membership_auc of {name!r} must lie in its interval.")
+            low, high = row[_AUC[0]], row[_AUC[2]]
+            raise ValueError(
+                f"membership_auc of {name!r} must lie in its interval. Found {row[_AUC[1]]} in "
+                f"[{low}, {high}]."
+            )

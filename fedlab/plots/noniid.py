@@ -11,20 +11,33 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from fedlab.checks import check_count, check_not_empty
+from fedlab.checks import (
+    check_count,
+    check_instance,
+    check_list,
+    check_mapping,
+    check_not_empty,
+    check_text,
+    describe,
+)
 from fedlab.plots.style import (
     COLORS,
     LABELS,
     MARKERS,
+    check_by_client,
     choose_colors,
     clean_cells,
     find_key,
+    legend_name,
     new_axes,
+    picture,
 )
+from fedlab.statistics.rounds import check_rounds
 
 Paths: TypeAlias = Sequence[npt.ArrayLike]
 
 
+@picture
 def client_drift(
     paths_by_setting: Mapping[str, Paths],
     *,
@@ -51,7 +64,7 @@ def client_drift(
         ValueError: There are no settings or no clients, or paths are not as above; the message
             names the setting.
     """
-    check_not_empty("paths_by_setting", paths_by_setting)
+    paths_by_setting = check_mapping("paths_by_setting", paths_by_setting)
     settings = {name: _check_paths(name, paths) for name, paths in paths_by_setting.items()}
     points = np.concatenate([paths.reshape(-1, 2) for paths in settings.values()])
     low, high = points.min(axis=0), points.max(axis=0)
@@ -80,6 +93,7 @@ def client_drift(
     return figure
 
 
+@picture
 def rounds_to_target(
     rounds: Mapping[tuple[str, str], Sequence[float | None]],
     num_rounds: int,
@@ -104,8 +118,7 @@ def rounds_to_target(
         TypeError: `num_rounds` is not a whole number.
         ValueError: There are no rounds or no seeds, or a number is not between 0 and `num_rounds`.
     """
-    check_not_empty("rounds", rounds)
-    check_count("num_rounds", num_rounds)
+    rounds, num_rounds = check_mapping("rounds", rounds), check_count("num_rounds", num_rounds)
     late = num_rounds + num_rounds / 10
     places = {key: _check_rounds(key, seeds, num_rounds, late) for key, seeds in rounds.items()}
     methods, settings = (list(dict.fromkeys(names)) for names in zip(*places, strict=True))
@@ -114,7 +127,9 @@ def rounds_to_target(
     families = choose_colors(dict.fromkeys(map(_family, methods)))
     for i, method in enumerate(methods):
         color, marker = families[_family(method)], MARKERS[i % len(MARKERS)]
-        ax.plot([], [], marker, color=color, label=LABELS.get(find_key(method), method))
+        ax.plot(
+            [], [], marker, color=color, label=legend_name(LABELS.get(find_key(method), method))
+        )
         offset = 0.8 * (i - (len(methods) - 1) / 2) / len(methods)
         for j, setting in enumerate(settings):
             if (method, setting) in places:
@@ -136,6 +151,7 @@ def rounds_to_target(
     return ax
 
 
+@picture
 def client_changes(
     changes: pd.Series | Mapping[str, float], *, ax: Axes | None = None, title: str | None = None
 ) -> Axes:
@@ -153,13 +169,7 @@ def client_changes(
         ValueError: There are no clients, or a change is NaN or outside [-1, 1]; the message names
             the client.
     """
-    ordered = pd.Series(changes, dtype=float).sort_values()
-    check_not_empty("changes", ordered)
-    for client_id, value in ordered.items():
-        if not -1 <= value <= 1:
-            raise ValueError(
-                f"Client {client_id!r} has the change {value}, not in [-1, 1]. Divide points by 100."
-            )
+    ordered = check_by_client("changes", changes, at_least=-1).sort_values()
     ax = ax or new_axes(8, 4.2)
     places = np.arange(1, len(ordered) + 1)
     width = 0.85 if len(ordered) <= 50 else 1.0  # narrow gaps would look like stripes
@@ -181,6 +191,7 @@ def client_changes(
     return ax
 
 
+@picture
 def settings_heatmap(
     values: pd.DataFrame, *, label: str, value_format: str = "{:.0%}", ax: Axes | None = None
 ) -> Axes:
@@ -199,8 +210,12 @@ def settings_heatmap(
     Raises:
         ValueError: The table is empty or has a number that is not finite.
     """
+    check_instance("values", values, pd.DataFrame, "a pandas DataFrame")
+    check_text("value_format", value_format)
     check_not_empty("values", values)
-    cells = values.to_numpy(dtype=float)
+    cells = values.to_numpy()
+    if cells.dtype.kind not in "iuf":
+        raise TypeError(f"values must be numbers. Found {describe(cells)}.")
     if not np.isfinite(cells).all():
         row, column = np.argwhere(~np.isfinite(cells))[0]
         where = f"{values.index[row]!r}, {values.columns[column]!r}"
@@ -233,8 +248,11 @@ def _draw_drift(ax: Axes, paths: np.ndarray) -> None:
 
 def _check_paths(name: str, paths: Paths) -> np.ndarray:
     """Returns the paths as one array, (num_clients, num_points, 2)."""
-    check_not_empty(f"paths_by_setting[{name!r}]", paths)
-    arrays = [np.asarray(path, float) for path in paths]
+    entry = f"paths_by_setting[{name!r}]"
+    check_not_empty(entry, paths := check_list(entry, paths))
+    arrays = [np.asarray(path) for path in paths]
+    if any(array.dtype.kind not in "iuf" for array in arrays):
+        raise TypeError(f"{entry} must be numbers. Found {describe(paths)}.")
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) > 1 or arrays[0].ndim != 2 or arrays[0].shape[1] != 2 or len(arrays[0]) < 2:
         raise ValueError(f"The paths of {name!r} must all be (num_points, 2). Found {shapes}.")
@@ -243,7 +261,8 @@ def _check_paths(name: str, paths: Paths) -> np.ndarray:
         raise ValueError(f"The paths of {name!r} must be finite. Found NaN or infinity.")
     if np.any(stacked[:, 0]):
         raise ValueError(
-            f"The paths of {name!r} must begin at (0, 0): subtract the server's weights."
+            f"The paths of {name!r} must begin at (0, 0): subtract the server's weights. Found "
+            f"{stacked[0, 0]}."
         )
     return stacked
 
@@ -252,14 +271,8 @@ def _check_rounds(
     key: tuple[str, str], rounds: Sequence[float | None], num_rounds: int, late: float
 ) -> list[float]:
     """Returns the seeds' positions on the axis; `late` is that of a target that was not reached."""
-    check_not_empty(f"rounds[{key!r}]", rounds)
-    places = [late if value is None or np.isnan(value) else float(value) for value in rounds]
-    for place in places:
-        if place != late and not 0 <= place <= num_rounds:
-            raise ValueError(
-                f"rounds[{key!r}] must lie between 0 and {num_rounds}. Found {place:g}."
-            )
-    return places
+    values = check_rounds(f"rounds[{key!r}]", rounds, num_rounds)
+    return [late if np.isinf(value) else value for value in values]
 
 
 def _middle(places: list[float], late: float) -> float:

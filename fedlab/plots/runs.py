@@ -1,5 +1,6 @@
 """Pictures of the results of runs: curves, confusion matrices, clients' accuracies, bars."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -10,16 +11,27 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
-from fedlab.checks import check_not_empty, check_number
+from fedlab.checks import (
+    check_callable,
+    check_flag,
+    check_list,
+    check_mapping,
+    check_number,
+    check_text,
+    describe,
+)
 from fedlab.plots.style import (
     COLORS,
     LABELS,
     MARKERS,
+    check_by_client,
     check_counts,
     choose_colors,
     clean_cells,
     find_key,
+    legend_name,
     new_axes,
+    picture,
     row_percent,
     write_cells,
 )
@@ -28,6 +40,7 @@ from fedlab.statistics import count_worst
 Records: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]
 
 
+@picture
 def curves(
     records_by_name: Mapping[str, Records | Sequence[Records]],
     metric: str = "accuracy",
@@ -59,7 +72,10 @@ def curves(
         ValueError: There are no records, the metric has no values, `band` is not as above, or `x`
             falls along a run; the message says for which name.
     """
-    check_not_empty("records_by_name", records_by_name)
+    records_by_name = check_mapping("records_by_name", records_by_name)
+    metric, x = check_text("metric", metric), check_text("x", x)
+    hline = {} if hline is None else check_mapping("hline", hline)
+    hline = {label: check_number(f"hline[{label!r}]", value) for label, value in hline.items()}
     quantiles = _to_quantiles(band)
     points = {
         name: [_points(name, run, x, metric) for run in _as_runs(name, records)]
@@ -76,13 +92,15 @@ def curves(
             color=colors[name],
             marker=MARKERS[i % len(MARKERS)],
             markevery=max(1, len(xs) // 10),
-            label=LABELS.get(find_key(name), name),
+            label=legend_name(LABELS.get(find_key(name), name)),
         )
         if quantiles is not None and len(runs) > 1:
             low, high = (values.quantile(quantile) for quantile in quantiles)
             ax.fill_between(xs, low, high, color=colors[name], alpha=0.2, lw=0)
-    for i, (label, value) in enumerate((hline or {}).items()):
-        ax.axhline(value, color="#444444", ls=("--", ":", "-.")[i % 3], lw=1.6, label=label)
+    for i, (label, value) in enumerate(hline.items()):
+        ax.axhline(
+            value, color="#444444", ls=("--", ":", "-.")[i % 3], lw=1.6, label=legend_name(label)
+        )
     _format_axis(ax.xaxis, x)
     _format_axis(ax.yaxis, metric)
     num_entries = len(ax.get_legend_handles_labels()[1])
@@ -93,6 +111,7 @@ def curves(
     return ax
 
 
+@picture
 def confusion_matrix(
     matrix: npt.ArrayLike, *, normalize: bool = False, ax: Axes | None = None
 ) -> Axes:
@@ -112,7 +131,7 @@ def confusion_matrix(
     Raises:
         ValueError: The matrix is not square, or a count is negative.
     """
-    matrix = check_counts("matrix", matrix)
+    matrix, normalize = check_counts("matrix", matrix), check_flag("normalize", normalize)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
         raise ValueError(f"matrix must be square, (10, 10) for digits. Found {matrix.shape}.")
     cells = row_percent(matrix) if normalize else matrix
@@ -132,6 +151,7 @@ def confusion_matrix(
     return ax
 
 
+@picture
 def client_spread(
     values: pd.Series | Mapping[str, float], *, worst_fraction: float = 0.1, ax: Axes | None = None
 ) -> Axes:
@@ -153,7 +173,7 @@ def client_spread(
         ValueError: There are no clients, `worst_fraction` is out of range, or an accuracy is NaN or
             outside [0, 1]; the message names the client.
     """
-    ordered = _check_accuracies(values).sort_values()
+    ordered = check_by_client("values", values, at_least=0).sort_values()
     num_clients = len(ordered)
     num_worst = count_worst(num_clients, worst_fraction)
     worst, mean = float(ordered.iloc[:num_worst].mean()), float(ordered.mean())
@@ -173,6 +193,7 @@ def client_spread(
     return ax
 
 
+@picture
 def bars(
     values: Mapping[str, float],
     *,
@@ -197,10 +218,12 @@ def bars(
         TypeError: A value is not a number.
         ValueError: There are no values, or one is negative or not finite; the message names it.
     """
-    check_not_empty("values", values)
-    for name, value in values.items():
-        check_number(f"values[{name!r}]", value, at_least=0)
+    values = {
+        name: check_number(f"values[{name!r}]", value, at_least=0)
+        for name, value in check_mapping("values", values).items()
+    }
     write = value_format.format if isinstance(value_format, str) else value_format
+    check_callable("value_format", write)
     ax = ax or new_axes(8, 0.9 + 0.48 * len(values))
     colors = [COLORS.get(find_key(name), COLORS["neutral"]) for name in values]
     container = ax.barh(range(len(values)), list(values.values()), color=colors, height=0.7)
@@ -214,34 +237,31 @@ def bars(
     return ax
 
 
-def _check_accuracies(values: pd.Series | Mapping[str, float]) -> pd.Series:
-    accuracies = pd.Series(values, dtype=float)
-    check_not_empty("values", accuracies)
-    for client_id, value in accuracies.items():
-        if not 0 <= value <= 1:
-            fix = "Leave out clients without examples; divide percentages by 100."
-            raise ValueError(f"Client {client_id!r} has accuracy {value}, not in [0, 1]. {fix}")
-    return accuracies
-
-
 def _to_quantiles(band: str | tuple[float, float] | None) -> tuple[float, float] | None:
     if band is None:
         return None
-    if band == "minmax":
+    if isinstance(band, str) and band == "minmax":
         return 0.0, 1.0
-    if isinstance(band, str) or len(band) != 2 or not 0 <= band[0] < band[1] <= 1:
-        raise ValueError(
-            f"band must be 'minmax', None or two quantiles such as (0.1, 0.9). Found {band!r}."
-        )
-    return band
+    with contextlib.suppress(TypeError, ValueError):
+        low, high = (check_number("band", each, at_least=0, at_most=1) for each in band)
+        if low < high:
+            return low, high
+    raise ValueError(
+        f"band must be 'minmax', None or two quantiles such as (0.1, 0.9). Found {describe(band)}."
+    )
 
 
 def _as_runs(name: str, records: Records | Sequence[Records]) -> list[pd.DataFrame]:
     """Returns a list of runs, whether one run or several were given."""
-    is_run = isinstance(records, pd.DataFrame) or (
-        len(records) > 0 and isinstance(records[0], Mapping)
-    )
-    runs = [pd.DataFrame(run) for run in ([records] if is_run else records)]
+    entry = f"records_by_name[{name!r}]"
+    given = [records] if isinstance(records, pd.DataFrame) else check_list(entry, records)
+    if given and isinstance(given[0], Mapping):
+        given = [given]
+    for run in given:
+        is_run = isinstance(run, list | tuple) and all(isinstance(each, Mapping) for each in run)
+        if not (is_run or isinstance(run, pd.DataFrame)):
+            raise TypeError(f"{entry} must be a table or a list of records. Found {describe(run)}.")
+    runs = [pd.DataFrame(run) for run in given]
     if not runs or any(run.empty for run in runs):
         raise ValueError(f"{name!r} must have at least one record per run. Found none.")
     return runs
@@ -251,14 +271,21 @@ def _points(name: str, run: pd.DataFrame, x: str, metric: str) -> pd.DataFrame:
     """Returns the columns x and metric, indexed by round, where the metric was measured."""
     for column in (x, metric):
         if column not in run or run[column].isna().all():
-            columns = ", ".join(sorted(c for c in run.columns if run[c].notna().any()))
-            raise ValueError(f"{name!r} has no values of {column!r}. Found {columns}.")
+            columns = ", ".join(sorted(str(c) for c in run.columns if run[c].notna().any()))
+            which = "x" if column == x else "metric"
+            raise ValueError(
+                f"{which}: {name!r} has no values of {describe(column)}. Found {columns}."
+            )
+        if not pd.api.types.is_numeric_dtype(run[column]):
+            raise TypeError(f"{column!r} of {name!r} must be numbers. Found {run[column].dtype}.")
     if "round_num" in run:
         run = run.set_index("round_num", drop=False).rename_axis(None)
     points = run.loc[run[metric].notna(), list(dict.fromkeys((x, metric)))].astype(float)
     if not points[x].is_monotonic_increasing:
         fix = "For a value per round, take its running sum: df[column].cumsum()."
-        raise ValueError(f"{x!r} of {name!r} must not fall along the run. {fix}")
+        raise ValueError(
+            f"{x!r} of {name!r} must not fall along the run. Found one that does. {fix}"
+        )
     return points
 
 

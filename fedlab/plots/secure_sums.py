@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from fedlab.checks import check_not_empty
-from fedlab.plots.style import COLORS, clean_cells, new_axes
+from fedlab.checks import check_array, check_count, check_instance, check_mapping, describe
+from fedlab.plots.style import COLORS, clean_cells, new_axes, picture
 
 _STEPS = (  # step, message of a client, message of the server
     ("1  advertise keys", "two public keys,\nsigned", "everybody's\npublic keys"),
@@ -25,6 +25,7 @@ _NUM_BINS = 50
 _MOST_MASKS = 12
 
 
+@picture
 def secure_aggregation(step: int | None = None) -> Axes:
     """Draws the five steps of secure aggregation and the messages of clients and server.
 
@@ -37,8 +38,8 @@ def secure_aggregation(step: int | None = None) -> Axes:
     Raises:
         ValueError: `step` is another value.
     """
-    if step not in (None, 1, 2, 3, 4, 5):
-        raise ValueError(f"step must be 1, 2, 3, 4, 5 or None. Found {step}.")
+    if step is not None:
+        check_count("step", step, at_most=5)
     ax = new_axes(13, 3.8)
     ax.set(xlim=(0, 13), ylim=(0, 3.8))
     ax.axis("off")
@@ -65,6 +66,7 @@ def _write(ax: Axes, x: float, y: float, text: str, color: str, alpha: float) ->
     ax.text(x, y, text, va="center", fontsize=11.5, color=color, alpha=alpha)
 
 
+@picture
 def pairwise_masks(masks: pd.DataFrame, *, title: str | None = None) -> Axes:
     """Draws the masks that pairs of clients share, with the sign with which each adds them.
 
@@ -81,14 +83,13 @@ def pairwise_masks(masks: pd.DataFrame, *, title: str | None = None) -> Axes:
         ValueError: The names of rows and columns differ, there are too few or too many, or a value
             is not finite.
     """
+    check_instance("masks", masks, pd.DataFrame, "a pandas DataFrame")
     if list(masks.index) != list(masks.columns):
         names = f"{list(masks.index)} and {list(masks.columns)}"
         raise ValueError(f"masks must have the same names as rows and as columns. Found {names}.")
     if not 2 <= len(masks) <= _MOST_MASKS:
         raise ValueError(f"masks must be of 2 to {_MOST_MASKS} clients. Found {len(masks)}.")
-    cells = masks.to_numpy(dtype=float)
-    if not np.isfinite(cells).all():
-        raise ValueError("masks must be finite. Found NaN or infinity.")
+    cells = check_array("masks", masks.to_numpy(), masks.shape).astype(float)
     largest = max(1.0, float(np.abs(cells).max()))
     ax = new_axes(2.0 + 0.95 * len(masks), 1.4 + 0.6 * len(masks))
     ax.imshow(cells, cmap="RdBu", vmin=-1.5 * largest, vmax=1.5 * largest, aspect="auto")
@@ -103,6 +104,7 @@ def pairwise_masks(masks: pd.DataFrame, *, title: str | None = None) -> Axes:
     return ax
 
 
+@picture
 def received_values(
     images: Mapping[str, npt.ArrayLike],
     shares: Mapping[str, npt.ArrayLike] | None = None,
@@ -125,12 +127,19 @@ def received_values(
         ValueError: There are no images, an image does not have two dimensions, the names differ, or
             a share is not in [0, 1].
     """
-    check_not_empty("images", images)
-    for name, image in images.items():
-        if np.ndim(image) != 2:
-            raise ValueError(f"images[{name!r}] must have 2 dimensions. Found {np.ndim(image)}.")
-    if shares is not None and list(shares) != list(images):
-        raise ValueError(f"shares must have the names {list(images)}. Found {list(shares)}.")
+    images = {
+        name: check_array(f"images[{name!r}]", image, (None, None))
+        for name, image in check_mapping("images", images).items()
+    }
+    if shares is not None:
+        shares = check_mapping("shares", shares)
+        if list(shares) != list(images):
+            names = f"{describe(list(images))}. Found {describe(list(shares))}"
+            raise ValueError(f"shares must have the names {names}.")
+        shares = {
+            name: check_array(f"shares[{name!r}]", np.ravel(each), (None,), at_least=0, at_most=1)
+            for name, each in shares.items()
+        }
     heights = [2.6] if shares is None else [2.6, 1.6]
     figure, panels = plt.subplots(
         len(heights),
@@ -145,17 +154,14 @@ def received_values(
         ax.set_title(name, fontsize=13)
         ax.axis("off")
     if shares is not None:
-        for ax, (name, numbers) in zip(panels[1], shares.items(), strict=True):
-            _draw_histogram(ax, name, np.ravel(numbers))
+        for ax, numbers in zip(panels[1], shares.values(), strict=True):
+            _draw_histogram(ax, np.ravel(numbers))
         figure.supxlabel(xlabel, fontsize=13)
         panels[1, 0].set_ylabel("of the numbers")
     return figure
 
 
-def _draw_histogram(ax: Axes, name: str, numbers: np.ndarray) -> None:
-    # Comparisons with NaN are false.
-    if not (numbers.size and numbers.min() >= 0 and numbers.max() <= 1):
-        raise ValueError(f"shares[{name!r}] must be at least one number, all in [0, 1].")
+def _draw_histogram(ax: Axes, numbers: np.ndarray) -> None:
     weights = np.full(numbers.size, 1 / numbers.size)
     edges = list(np.linspace(0, 1, _NUM_BINS + 1))
     ax.hist(numbers, edges, weights=weights, color=COLORS["neutral"])

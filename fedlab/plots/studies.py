@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from fedlab.checks import check_not_empty
-from fedlab.plots.style import COLORS, LABELS, MARKERS, find_key, new_axes
+from fedlab.checks import check_array, check_mapping, check_table
+from fedlab.plots.style import COLORS, LABELS, MARKERS, find_key, legend_name, new_axes, picture
 
 _COLORS = ("#004488", "#BB5566", "#997700")  # Tol's high contrast: dark enough for text
 _LINE_LENGTH = 24  # characters of a row's name
@@ -19,6 +19,7 @@ _TICKS = (0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)  # accuracies that a ladd
 _SMALLEST_ERROR = 1e-3  # the log of an error of 0 is infinite
 
 
+@picture
 def effects(
     differences: Mapping[str, pd.DataFrame],
     *,
@@ -46,7 +47,7 @@ def effects(
         ValueError: There are no series or no rows, a column is missing, a number is NaN or outside
             [-1, 1], or an interval does not contain its difference; the message names the row.
     """
-    check_not_empty("differences", differences)
+    differences = check_mapping("differences", differences)
     for series, table in differences.items():
         _check_table(series, table)
     names = list(dict.fromkeys(name for table in differences.values() for name in table.index))
@@ -55,7 +56,7 @@ def effects(
     for i, (series, table) in enumerate(differences.items()):
         offset = 0.24 * (i - (len(differences) - 1) / 2)
         color, marker = _COLORS[i % len(_COLORS)], MARKERS[i % len(MARKERS)]
-        ax.plot([], [], color=color, marker=marker, ls="none", label=series)
+        ax.plot([], [], color=color, marker=marker, ls="none", label=legend_name(series))
         for name, row in (100 * table[list(_COLUMNS)]).iterrows():
             _draw_effect(ax, names.index(name) + offset, row, color, marker)
     for y in range(1, len(names)):
@@ -72,6 +73,7 @@ def effects(
     return ax
 
 
+@picture
 def ladder(
     steps: Mapping[str, Sequence[float]],
     *,
@@ -101,29 +103,29 @@ def ladder(
         ValueError: There are no steps or no seeds, a name is in both `steps` and `beside`, or an
             accuracy is NaN or outside [0, 1]; the message names it.
     """
-    check_not_empty("steps", steps)
-    rows, ceiling = {**steps, **(beside or {})}, ceiling or {}
-    if both := sorted(set(steps) & set(beside or {})):
+    climbed = _check_accuracies("steps", steps)
+    others = {} if beside is None else _check_accuracies("beside", beside)
+    tops = {} if ceiling is None else _check_accuracies("ceiling", ceiling)
+    rows = {**climbed, **others}
+    if both := [name for name in others if name in climbed]:
         raise ValueError(f"steps and beside must have different names. Found {', '.join(both)}.")
-    for name, values in [*rows.items(), *ceiling.items()]:
-        _check_accuracies(name, values)
     ax = ax or new_axes(10, 1.6 + 0.46 * len(rows))
-    for label, values in ceiling.items():
+    for label, values in tops.items():
         color, mean = COLORS["central"], float(np.mean(values))
         ax.axvspan(min(values), max(values), color=color, alpha=0.12, lw=0)
-        ax.axvline(mean, color=color, lw=1.6, ls="--", label=f"{label}: {mean:.1%}")
-    means = [float(np.mean(values)) for values in steps.values()]
-    ax.plot(means, range(len(steps)), color=COLORS["model"], alpha=0.4, label="_climb")
+        ax.axvline(mean, color=color, lw=1.6, ls="--", label=legend_name(f"{label}: {mean:.1%}"))
+    means = [float(np.mean(values)) for values in climbed.values()]
+    ax.plot(means, range(len(climbed)), color=COLORS["model"], alpha=0.4, label="_climb")
     for y, (name, values) in enumerate(rows.items()):
-        _draw_step(ax, y, values, COLORS["model" if name in steps else "worst"])
+        _draw_step(ax, y, values, COLORS["model" if name in climbed else "worst"])
     ax.set_yticks(range(len(rows)), [textwrap.fill(name, _LINE_LENGTH) for name in rows])
     ax.set(xlabel="accuracy (an equal way to the right: half the mistakes)")
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.grid(False, axis="y")
-    accuracies = np.concatenate([*rows.values(), *ceiling.values()])
+    accuracies = np.concatenate([*rows.values(), *tops.values()])
     _scale_by_mistakes(ax, accuracies.min(), accuracies.max())
-    if ceiling:
+    if tops:
         ax.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
     return ax
 
@@ -137,7 +139,7 @@ def _draw_effect(ax: Axes, y: float, row: pd.Series, color: str, marker: str) ->
     ax.text(1.02, y, text, color=color, transform=ax.get_yaxis_transform(), va="center", size=11)
 
 
-def _draw_step(ax: Axes, y: float, values: Sequence[float], color: str) -> None:
+def _draw_step(ax: Axes, y: float, values: np.ndarray, color: str) -> None:
     """Draws the range of the seeds and their mean, and writes that at the right of the Axes."""
     mean = float(np.mean(values))
     ax.plot([min(values), max(values)], [y, y], color=color, lw=9, alpha=0.3, solid_capstyle="butt")
@@ -147,11 +149,8 @@ def _draw_step(ax: Axes, y: float, values: Sequence[float], color: str) -> None:
 
 
 def _check_table(series: str, table: pd.DataFrame) -> None:
-    if missing := [column for column in _COLUMNS if column not in table]:
-        raise ValueError(
-            f"{series!r} must have the columns {', '.join(_COLUMNS)}. Lacks {', '.join(missing)}."
-        )
-    check_not_empty(f"differences[{series!r}]", table)
+    check_table(f"differences[{series!r}]", table, _COLUMNS)
+    check_array(f"differences[{series!r}]", table[list(_COLUMNS)], (None, 3), is_finite=False)
     for name, row in table[list(_COLUMNS)].iterrows():
         if not (row.abs() <= 1).all():
             raise ValueError(
@@ -165,11 +164,12 @@ def _check_table(series: str, table: pd.DataFrame) -> None:
             )
 
 
-def _check_accuracies(name: str, values: Sequence[float]) -> None:
-    check_not_empty(f"The accuracies of {name!r}", values)
-    for value in values:
-        if not 0 <= value <= 1:
-            raise ValueError(f"{name!r} must have accuracies in [0, 1]. Found {value}.")
+def _check_accuracies(name: str, rows: Mapping[str, Sequence[float]]) -> dict[str, np.ndarray]:
+    hint = " Divide percentages by 100."
+    return {
+        key: check_array(f"{name}[{key!r}]", values, (None,), at_least=0, at_most=1, hint=hint)
+        for key, values in check_mapping(name, rows).items()
+    }
 
 
 def _scale_by_mistakes(ax: Axes, lowest: float, highest: float) -> None:

@@ -1,13 +1,27 @@
 """The style that all pictures share: colours, labels, cells, and checks of arrays."""
 
-from collections.abc import Iterable
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from fedlab.checks import (
+    check_array,
+    check_count,
+    check_instance,
+    check_mapping,
+    check_number,
+    check_text,
+)
 
 COLORS: dict[str, str] = {  # safe for colour-blind readers (Okabe and Ito; Tol)
     "fed_avg": "#0072B2",
@@ -49,6 +63,53 @@ LABELS: dict[str, str] = {
 
 MARKERS = "os^DvPX*"
 _SPARE_COLORS = ("#CC6677", "#661100", "#88CCEE", "#117733", "#DDCC77", "#6699CC", "#AA4466")
+
+
+Parameters = ParamSpec("Parameters")
+Picture = TypeVar("Picture", Axes, Figure)
+_TEXTS = ("title", "xlabel", "label", "up", "sideways", "score_name", "score_format")
+_SHOWN = "\u2060"  # an invisible character before a name that matplotlib would leave out
+
+
+def picture(draw: Callable[Parameters, Picture]) -> Callable[Parameters, Picture]:
+    """Decorates a function that draws: what a user calls things is drawn as it is.
+
+    Matplotlib takes text with two dollar signs for a formula. This also checks the parameters that
+    all pictures share: `ax`, the title and the labels of axes.
+
+    Args:
+        draw: The function. It passes names to a legend through `legend_name`.
+    """
+    signature = inspect.signature(draw)
+
+    @functools.wraps(draw)
+    def checked_draw(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Picture:
+        arguments = signature.bind(*args, **kwargs).arguments
+        for name in _TEXTS:
+            if name in arguments and (name != "title" or arguments[name] is not None):
+                check_text(name, arguments[name])
+        if arguments.get("ax") is not None:
+            check_instance("ax", arguments["ax"], Axes, "matplotlib Axes")
+        drawn = draw(*args, **kwargs)
+        parent: Axes | Figure = drawn
+        if isinstance(parent, Axes) and arguments.get("ax") is None:
+            parent = figure_of(parent)
+        for text in parent.findobj(Text):
+            text.set_parse_math(False)
+            text.set_text(text.get_text().removeprefix(_SHOWN))
+        return drawn
+
+    return checked_draw
+
+
+def legend_name(name: object) -> str:
+    """Returns a user's name for something as a label; matplotlib hides labels that begin with "_".
+
+    Args:
+        name: The name.
+    """
+    text = str(name)
+    return f"{_SHOWN}{text}" if text.startswith("_") else text
 
 
 def use_style() -> None:
@@ -122,7 +183,7 @@ def find_key(name: str) -> str:
     Args:
         name: The name; spaces, signs and upper case do not matter.
     """
-    plain = "".join(c for c in name.lower() if c.isalnum())
+    plain = "".join(c for c in str(name).lower() if c.isalnum())
     return next((key for key in COLORS if key.replace("_", "") == plain), name)
 
 
@@ -143,15 +204,48 @@ def check_vector(name: str, values: npt.ArrayLike) -> np.ndarray:
 
     Args:
         name: The parameter's name, for the error.
-        values: At least one number.
+        values: At least one finite number.
 
     Raises:
-        ValueError: There are no numbers, or they are not in one dimension.
+        TypeError: The values are no numbers.
+        ValueError: There are no numbers, they are not in one dimension, or one is not finite.
     """
-    vector = np.asarray(values, float)
-    if vector.ndim != 1 or not len(vector):
-        raise ValueError(f"{name} must be a vector of at least one number. Found {vector.shape}.")
-    return vector
+    return check_array(name, values, (None,)).astype(float)
+
+
+def check_by_client(
+    name: str, values: pd.Series | Mapping[str, float], *, at_least: float
+) -> pd.Series:
+    """Returns one number for each client.
+
+    Args:
+        name: The parameter's name, for the error.
+        values: From a client's id to its number, at most 1.
+        at_least: The smallest number that is allowed.
+
+    Raises:
+        TypeError: The values are no numbers.
+        ValueError: There are no clients, or a number is NaN or out of range.
+    """
+    numbers = {}
+    for client_id, value in check_mapping(name, values).items():
+        try:
+            entry = f"{name}[{client_id!r}]"
+            numbers[client_id] = check_number(entry, value, at_least=at_least, at_most=1)
+        except ValueError as error:
+            fix = "Leave out clients without examples; divide percentages by 100."
+            raise ValueError(f"{error} {fix}") from None
+    return pd.Series(numbers, dtype=float)
+
+
+def check_step(step: int | None) -> None:
+    """Raises TypeError or ValueError for a step that is neither None nor 1, 2, 3 or 4.
+
+    Args:
+        step: Number of the step to highlight.
+    """
+    if step is not None:
+        check_count("step", step, at_most=4)
 
 
 def check_counts(name: str, counts: npt.ArrayLike) -> np.ndarray:
@@ -159,15 +253,15 @@ def check_counts(name: str, counts: npt.ArrayLike) -> np.ndarray:
 
     Args:
         name: The parameter's name, for the error.
-        counts: At least one finite number, none below 0.
+        counts: At least one whole number, none below 0.
 
     Raises:
-        ValueError: There are no counts, or one is negative or not finite.
+        TypeError: The counts are no numbers.
+        ValueError: There are no counts, or one is negative or not whole.
     """
-    array = np.asarray(counts)
-    if array.size == 0:
+    if np.size(counts) == 0:
         raise ValueError(f"{name} must have at least one count. Found none.")
-    wrong = array[~(np.isfinite(array) & (array >= 0))]
-    if wrong.size:
-        raise ValueError(f"{name} must be counts of at least 0. Found {wrong.flat[0]}.")
+    array = check_array(name, counts, np.shape(counts), at_least=0)
+    if (wrong := array[array != np.floor(array)]).size:
+        raise ValueError(f"{name} must be whole numbers. Found {wrong[0]}.")
     return array

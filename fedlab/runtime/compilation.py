@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow_federated as tff
 
+from fedlab.checks import check_choice, check_count, check_instance, describe
 from fedlab.models.keras_eager import restore_eager_keras
 from fedlab.runtime import privacy
 from fedlab.runtime.context import notice
@@ -15,6 +16,7 @@ from fedlab.runtime.native.native_runner import NativeRunner
 from fedlab.runtime.runner import Runner
 from fedlab.secure.interface import SecureSum
 
+_MAX_WORKERS = 1024  # threads or processes
 RUNTIMES = ("local", "tff", "ray")
 # Loaded when asked for: each needs a library of its own.
 _SECURE_SUMS = {
@@ -78,17 +80,16 @@ def compile(
         ValueError: An option is out of range or not for this runtime, or the process sends nothing
             for a secure sum.
     """
-    if not isinstance(process, tff.templates.IterativeProcess):
-        raise TypeError(
-            "process must be a TFF LearningProcess or IterativeProcess, such as build_fed_avg(model). "
-            f"Found {type(process).__name__}."
-        )
-    if runtime not in RUNTIMES:
-        raise ValueError(f"runtime must be one of {', '.join(RUNTIMES)}. Found {runtime!r}.")
-    if on_client_error not in ("raise", "drop"):
-        raise ValueError(f"on_client_error must be 'raise' or 'drop'. Found {on_client_error!r}.")
-    if num_workers is not None and num_workers < 1:
-        raise ValueError(f"num_workers must be at least 1. Found {num_workers}.")
+    check_instance(
+        "process",
+        process,
+        tff.templates.IterativeProcess,
+        "a TFF LearningProcess or IterativeProcess, such as build_fed_avg(model)",
+    )
+    check_choice("runtime", runtime, RUNTIMES)
+    check_choice("on_client_error", on_client_error, ("raise", "drop"))
+    if num_workers is not None:
+        num_workers = check_count("num_workers", num_workers, at_most=_MAX_WORKERS)
     restore_eager_keras()
     drop = on_client_error == "drop"
     secure = _find_secure_sum(secure_sum, runtime)
@@ -139,7 +140,7 @@ def compile(
 
 
 def _find_secure_sum(secure_sum: str | SecureSum, runtime: str) -> SecureSum | None:
-    if secure_sum == "plain":
+    if isinstance(secure_sum, str) and secure_sum == "plain":
         return None
     if runtime != "local":
         raise ValueError(f"A secure_sum is for runtime='local' alone. Found {runtime!r}.")
@@ -150,6 +151,6 @@ def _find_secure_sum(secure_sum: str | SecureSum, runtime: str) -> SecureSum | N
         names = ", ".join(["plain", *_SECURE_SUMS])
         raise ValueError(
             f"secure_sum must be one of {names}, or have a method begin_round. "
-            f"Found {secure_sum!r}."
+            f"Found {describe(secure_sum)}."
         )
     return secure_sum

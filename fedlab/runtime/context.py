@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow_federated as tff
 
+from fedlab.checks import check_choice
 from fedlab.runtime import privacy
 from fedlab.runtime.local.local_runner import LocalClients, Round
 from fedlab.runtime.local.map_reduce_form import NoFormError, Piece, cut, cut_initialize
@@ -102,8 +103,7 @@ def install(runtime: str = "local") -> None:
     Raises:
         ValueError: There is no such runtime.
     """
-    if runtime not in ("local", "tff"):
-        raise ValueError(f"runtime must be 'local' or 'tff'. Found {runtime!r}.")
+    check_choice("runtime", runtime, ("local", "tff"))
     context = _LOCAL if runtime == "local" else native_context()
     stack = tff.framework.get_context_stack()
     with _INSTALLING:

@@ -20,7 +20,15 @@ from typing import Protocol
 
 import numpy as np
 
-from fedlab.checks import check_not_empty, check_seed
+from fedlab.checks import (
+    check_count,
+    check_ids,
+    check_instance,
+    check_list,
+    check_not_empty,
+    check_seed,
+    describe,
+)
 
 RandomBytes = Callable[[int], bytes]  # from a number of bytes to that many
 _MAX_TOTAL = 2**64 - 1
@@ -47,19 +55,18 @@ class IntegerSpec:
     modulus: int | None = None
 
     def __post_init__(self) -> None:
-        if not np.issubdtype(self.dtype, np.integer):
-            raise ValueError(f"dtype must be an integer dtype. Found {np.dtype(self.dtype)}.")
-        largest = int(np.iinfo(self.dtype).max)
-        if not 0 <= self.max_value <= largest:
-            raise ValueError(
-                f"max_value must be between 0 and {largest}, the largest {np.dtype(self.dtype)}. "
-                f"Found {self.max_value}."
-            )
-        if self.modulus is not None and not self.max_value < self.modulus <= largest + 1:
-            raise ValueError(
-                f"modulus must be between {self.max_value + 1} (max_value + 1) and {largest + 1}. "
-                f"Found {self.modulus}."
-            )
+        for length in check_list("shape", self.shape):
+            check_count("shape", length, at_least=0)
+        try:
+            dtype = np.dtype(self.dtype)
+        except TypeError:
+            dtype = np.dtype(object)
+        if self.dtype is None or not np.issubdtype(dtype, np.integer):
+            raise ValueError(f"dtype must be an integer dtype. Found {describe(self.dtype)}.")
+        largest = int(np.iinfo(dtype).max)
+        check_count("max_value", self.max_value, at_least=0, at_most=largest)
+        if self.modulus is not None:
+            check_count("modulus", self.modulus, at_least=self.max_value + 1, at_most=largest + 1)
 
     @property
     def size(self) -> int:
@@ -215,13 +222,10 @@ def check_cohort(
             than its dtype or 64 bits can hold.
         TypeError: A client id is not a string.
     """
-    check_not_empty("client_ids", client_ids)
+    client_ids, specs = check_ids("client_ids", client_ids), check_list("specs", specs)
     check_not_empty("specs", specs)
-    for client_id, count in collections.Counter(client_ids).items():
-        if not isinstance(client_id, str):
-            raise TypeError(f"client_ids must be strings. Found {client_id!r}.")
-        if count > 1:
-            raise ValueError(f"Client {client_id!r} is in the cohort twice. Name each client once.")
+    for spec in specs:
+        check_instance("specs", spec, IntegerSpec, "a list of IntegerSpec")
     for index, spec in enumerate(specs):
         largest = int(np.iinfo(spec.dtype).max) if spec.modulus is None else _MAX_TOTAL
         if spec.max_total(len(client_ids)) > largest:

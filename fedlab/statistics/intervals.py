@@ -12,7 +12,16 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.stats
 
-from fedlab.checks import check_choice, check_count, check_number, check_seed
+from fedlab.checks import (
+    check_array,
+    check_choice,
+    check_count,
+    check_number,
+    check_seed,
+    check_table,
+    check_text,
+    describe,
+)
 
 
 class Interval(NamedTuple):
@@ -61,18 +70,12 @@ def bootstrap_interval(
         ValueError: There are fewer than two values, a value is not finite, or an option is out of
             range.
     """
-    array = np.asarray(values, np.float64)
-    if array.ndim != 1 or len(array) < 2:
-        raise ValueError(
-            "An interval needs a list of at least two values, one per seed. Found shape "
-            f"{array.shape}. Run more seeds."
-        )
-    if not np.isfinite(array).all():
-        raise ValueError(f"values must be finite numbers. Found {array[~np.isfinite(array)][0]}.")
-    check_number("confidence", confidence, above=0, below=1)
-    check_choice("method", method, ("percentile", "bca"))
-    check_count("num_resamples", num_resamples)
-    check_seed(seed)
+    array = check_array("values", values, (None,)).astype(np.float64)
+    if len(array) < 2:
+        raise ValueError(f"values must be at least two, one per seed. Found {len(array)}.")
+    confidence = check_number("confidence", confidence, above=0, below=1)
+    method = check_choice("method", method, ("percentile", "bca"))
+    num_resamples, seed = check_count("num_resamples", num_resamples), check_seed(seed)
     mean = float(array.mean())
     if np.ptp(array) == 0:  # BCa divides by the spread
         return Interval(mean, mean, mean)
@@ -108,8 +111,10 @@ def paired_differences(
             lacks a seed of the baseline, a value is NaN, or there are fewer than two seeds.
     """
     values = _by_seed(runs, metric)
-    if baseline not in values:
-        raise ValueError(f"baseline must be one of {', '.join(values)}. Found {baseline!r}.")
+    if not isinstance(baseline, str) or baseline not in values:
+        raise ValueError(
+            f"baseline must be one of {', '.join(values)}. Found {describe(baseline)}."
+        )
     reference = values[baseline]
     if len(reference) < 2:
         raise ValueError(
@@ -125,9 +130,8 @@ def paired_differences(
 
 
 def _by_seed(runs: pd.DataFrame, metric: str) -> dict[str, pd.Series]:
-    for column in ("name", "seed", metric):
-        if column not in runs:
-            raise ValueError(f"runs must have a column {column!r}. Found {', '.join(runs)}.")
+    check_table("runs", runs, ("name", "seed"))
+    check_metric(runs, metric, "runs")
     by_name = {}
     for name, rows in runs.groupby("name", sort=False):
         series = rows.set_index("seed")[metric].astype(np.float64).sort_index()
@@ -140,6 +144,23 @@ def _by_seed(runs: pd.DataFrame, metric: str) -> dict[str, pd.Series]:
             )
         by_name[name] = series
     return by_name
+
+
+def check_metric(table: pd.DataFrame, metric: str, name: str) -> None:
+    """Raises TypeError or ValueError if a metric is not a column of numbers.
+
+    Args:
+        table: The table.
+        metric: The name of the column.
+        name: The name of the table, for the error.
+    """
+    if check_text("metric", metric) not in table:
+        columns = describe(list(map(str, table)))
+        raise ValueError(
+            f"metric: {name} must have a column {describe(metric)}. Found the columns {columns}."
+        )
+    if not pd.api.types.is_numeric_dtype(table[metric]) or table[metric].dtype == bool:
+        raise TypeError(f"metric {metric!r} must be numbers. Found {table[metric].dtype}.")
 
 
 def compare(

@@ -6,7 +6,17 @@ from typing import NamedTuple, TypeAlias
 
 import pandas as pd
 
-from fedlab.checks import check_count, check_not_empty, check_number
+from fedlab.checks import (
+    check_count,
+    check_instance,
+    check_list,
+    check_mapping,
+    check_not_empty,
+    check_number,
+    check_table,
+    check_text,
+)
+from fedlab.statistics.intervals import check_metric
 
 Rounds: TypeAlias = float | None  # None: the target was not reached
 
@@ -34,10 +44,9 @@ def rounds_to_target(
         ValueError: A column is missing, a round appears twice, the metric has no value, or the
             target is not finite.
     """
-    for column in ("round_num", metric):
-        if column not in records:
-            raise ValueError(f"records must have a column {column!r}. Found {', '.join(records)}.")
-    check_number("target", target)
+    check_table("records", records, ("round_num",))
+    check_metric(records, metric, "records")
+    target = check_number("target", target)
     if records.round_num.duplicated().any():
         twice = records.round_num[records.round_num.duplicated()].iloc[0]
         raise ValueError(f"records must be of one run. Found round {twice} twice.")
@@ -88,16 +97,38 @@ def summarize_rounds(rounds: Sequence[Rounds], num_rounds: int) -> RoundsSummary
         TypeError: `num_rounds` is not a whole number.
         ValueError: There are no seeds, or a number is not between 0 and `num_rounds`.
     """
-    check_not_empty("rounds", rounds)
+    return _summarize("rounds", rounds, num_rounds)
+
+
+def _summarize(name: str, rounds: Sequence[Rounds], num_rounds: int) -> RoundsSummary:
     num_rounds = check_count("num_rounds", num_rounds)
-    values = [math.inf if value is None or math.isnan(value) else float(value) for value in rounds]
+    values = check_rounds(name, rounds, num_rounds)
     reached = [value for value in values if math.isfinite(value)]
-    for value in reached:
-        if not 0 <= value <= num_rounds:
-            raise ValueError(f"rounds must lie between 0 and {num_rounds}. Found {value:g}.")
     ordered, middle = sorted(values), len(values) // 2
     median = ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
     return RoundsSummary(median, len(reached), len(values), num_rounds)
+
+
+def check_rounds(name: str, rounds: Sequence[Rounds], num_rounds: int) -> list[float]:
+    """Returns rounds to a target as floats, infinite where the target was not reached.
+
+    Args:
+        name: The parameter's name, for the error.
+        rounds: One number per seed, at least one seed. None or NaN: not reached.
+        num_rounds: Number of rounds of each run.
+
+    Raises:
+        TypeError: It is no list of numbers.
+        ValueError: There are no seeds, or a number is not between 0 and `num_rounds`.
+    """
+    values = check_list(name, rounds)
+    check_not_empty(name, values)
+    return [
+        math.inf
+        if value is None or (isinstance(value, float) and math.isnan(value))
+        else check_number(name, value, at_least=0, at_most=num_rounds)
+        for value in values
+    ]
 
 
 def speed_up(summary: RoundsSummary, baseline: RoundsSummary) -> str:
@@ -111,6 +142,8 @@ def speed_up(summary: RoundsSummary, baseline: RoundsSummary) -> str:
         Text such as `2.4×`; `more than 2.4×` if only the baseline does not reach the target; `–` if
         the method does not reach it, or reaches it before the first round.
     """
+    for name, each in (("summary", summary), ("baseline", baseline)):
+        check_instance(name, each, RoundsSummary, "from summarize_rounds")
     if math.isinf(summary.median) or summary.median == 0:
         return "–"
     if math.isinf(baseline.median):
@@ -138,13 +171,18 @@ def rounds_table(
         ValueError: There are no rounds or no seeds, the baseline is missing for a setting, or a
             number is not between 0 and `num_rounds`.
     """
-    check_not_empty("rounds", rounds)
-    summaries = {key: summarize_rounds(values, num_rounds) for key, values in rounds.items()}
+    summaries = {
+        key: _summarize(f"rounds[{key!r}]", values, num_rounds)
+        for key, values in check_mapping("rounds", rounds).items()
+    }
     methods, settings = (list(dict.fromkeys(names)) for names in zip(*summaries, strict=True))
+    check_text("baseline", baseline)
     table = pd.DataFrame("", index=pd.Index(methods, name="method"), columns=settings)
     for (method, setting), summary in summaries.items():
         if (baseline, setting) not in summaries:
-            raise ValueError(f"The baseline {baseline!r} is missing for {setting!r}.")
+            raise ValueError(
+                f"The baseline {baseline!r} is missing for {setting!r}. Found {', '.join(methods)}."
+            )
         ratio = speed_up(summary, summaries[baseline, setting])
         is_plain = method == baseline or ratio == "–"
         table.loc[method, setting] = f"{summary}" if is_plain else f"{summary} ({ratio})"

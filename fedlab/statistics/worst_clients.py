@@ -2,7 +2,7 @@
 
 import math
 
-from fedlab.checks import check_number
+from fedlab.checks import check_count, check_number
 
 
 def count_worst(num_clients: int, worst_fraction: float = 0.1) -> int:
@@ -16,9 +16,10 @@ def count_worst(num_clients: int, worst_fraction: float = 0.1) -> int:
         That fraction of the clients, rounded up to whole clients.
 
     Raises:
-        TypeError: `worst_fraction` is not a number.
-        ValueError: `worst_fraction` is out of range.
+        TypeError: An argument is not a number.
+        ValueError: A number is out of range.
     """
     fraction = check_number("worst_fraction", worst_fraction, above=0, at_most=1)
     # In floating point 0.1 * 30 is a little above 3.
+    num_clients = check_count("num_clients", num_clients)
     return math.ceil(round(fraction * num_clients, 9))

@@ -16,7 +16,6 @@ it stands, so that all others see the rounds that it loads.
 import math
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -25,7 +24,7 @@ import tensorflow_federated as tff
 from tqdm.auto import tqdm
 
 from fedlab import files
-from fedlab.checks import check_count, check_number
+from fedlab.checks import check_callable, check_count, check_number, check_path, check_text
 from fedlab.training.run import Run
 
 EvaluateFn = Callable[[int, tff.learning.models.ModelWeights], Mapping[str, float]]
@@ -64,7 +63,7 @@ class Evaluate(Callback):
     """
 
     def __init__(self, evaluate_fn: EvaluateFn, every: int = 1):
-        self._evaluate_fn = evaluate_fn
+        self._evaluate_fn = check_callable("evaluate_fn", evaluate_fn)
         self._every = check_count("every", every)
 
     def is_due(self, round_num: int, num_rounds: int) -> bool:
@@ -108,7 +107,7 @@ class EarlyStopping(Callback):
     def __init__(self, name: str, *, target: float | None = None, patience: int | None = None):
         if target is None and patience is None:
             raise ValueError("EarlyStopping needs a target or a patience. Found neither.")
-        self._name = name
+        self._name = check_text("name", name)
         self._target = None if target is None else check_number("target", target)
         self._patience = None if patience is None else check_count("patience", patience)
 
@@ -145,7 +144,7 @@ class CsvLog(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self._path = Path(path)
+        self._path = check_path("path", path)
 
     def on_start(self, run: Run) -> None:
         """Checks that the file may be written, and makes its folder.
@@ -186,7 +185,7 @@ class TensorBoardLog(Callback):
     """
 
     def __init__(self, folder: str | os.PathLike[str]):
-        self._folder = folder
+        self._folder = check_path("folder", folder)
 
     def on_start(self, run: Run) -> None:
         """Opens the event file, and writes the rounds from before, if the run goes on."""

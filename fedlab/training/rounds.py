@@ -11,8 +11,9 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlab import runtime
-from fedlab.checks import check_count
+from fedlab.checks import check_callable, check_count, check_instance, check_list
 from fedlab.data.preprocessing import CohortFn
+from fedlab.models.keras_to_tff import check_weights
 from fedlab.training.callbacks import (
     Callback,
     Evaluate,
@@ -65,12 +66,19 @@ def run_rounds(
         TrainingInterrupted: The stop button (Ctrl-C); it holds the run so far.
     """
     num_rounds = check_count("num_rounds", num_rounds)
-    callbacks = [ProgressBar()] if callbacks is None else list(callbacks)
+    check_callable("cohort_fn", cohort_fn)
+    callbacks = [ProgressBar()] if callbacks is None else check_list("callbacks", callbacks)
+    for callback in callbacks:
+        check_instance("callbacks", callback, Callback, "a list of Callback objects")
+    if initial_weights is not None:
+        check_weights("initial_weights", initial_weights)
     if evaluate_fn is not None:
         callbacks = [Evaluate(evaluate_fn), *callbacks]
     with _as_runner(process) as runner:
         state = runner.initialize()
         if initial_weights is not None:
+            if runner.has_model:
+                _check_same_shapes(initial_weights, runner.get_model_weights(state))
             state = runner.set_model_weights(state, initial_weights)
         run = Run(runner, cohort_fn, state, num_rounds)
         with _started(callbacks, run):
@@ -80,6 +88,18 @@ def run_rounds(
             except KeyboardInterrupt:
                 raise TrainingInterrupted(run.finish(), num_rounds) from None
         return run.finish()
+
+
+def _check_same_shapes(
+    initial_weights: tff.learning.models.ModelWeights, own: tff.learning.models.ModelWeights
+) -> None:
+    found, expected = (
+        [np.shape(array) for array in weights.trainable] for weights in (initial_weights, own)
+    )
+    if found != expected:
+        raise ValueError(
+            f"initial_weights must have the shapes of the process's model, {expected}. Found {found}."
+        )
 
 
 def _as_runner(
@@ -186,6 +206,7 @@ def weights_bytes(weights: tff.learning.models.ModelWeights) -> int:
     Args:
         weights: The model's weights.
     """
+    check_weights("weights", weights)
     return sum(np.asarray(leaf).nbytes for leaf in tf.nest.flatten(weights))
 
 

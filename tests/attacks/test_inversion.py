@@ -218,7 +218,7 @@ def not_finite(delta):
         (list, {"num_iterations": 0}, "num_iterations must be at least 1. Found 0."),
         (list, {"tv_weight": -1.0}, "tv_weight .* Found -1.0."),
         (list, {"seed": -1}, "seed must be at least 0. Found -1."),
-        (list, {"labels": []}, "labels must be a vector of at least one label."),
+        (list, {"labels": []}, r"labels must have shape \(n,\), n at least 1. Found \(0,\)"),
         (zero, {}, "delta must not be zero"),
         (not_finite, {}, "delta must be finite"),
         (lambda delta: delta[:1], {}, "delta must have the shapes of the model's weights"),
@@ -232,11 +232,15 @@ def test_a_search_that_is_none_is_refused(digits, change, options, message):
 
 
 def test_arrays_of_another_form_are_refused(digits):
-    with pytest.raises(ValueError, match=r"images must have shape \(n, 28, 28\), with one label"):
+    with pytest.raises(ValueError, match="images and labels must be as many. Found"):
         send(digits[0], digits[1][:2])
-    with pytest.raises(ValueError, match="bias_gradient must be a vector"):
+    with pytest.raises(
+        ValueError, match=r"bias_gradient must have shape \(n,\), n at least 1. Found \(2, 2\)"
+    ):
         inversion.infer_labels(np.ones((2, 2)), 1)
-    with pytest.raises(ValueError, match="mean_probabilities must have one number per label"):
+    with pytest.raises(
+        ValueError, match=r"mean_probabilities must have shape \(10,\). Found \(3,\)"
+    ):
         inversion.infer_labels(np.ones(10), 1, mean_probabilities=np.ones(3))
     with pytest.raises(ValueError, match=r"of one dense layer.*\(3, 2\) and \(3,\)"):
         inversion.dense_inputs(np.ones((3, 2)), np.ones(3))

@@ -166,11 +166,12 @@ def test_every_client_is_in_half_of_the_shadow_models():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"scores": np.zeros(3)}, r"same length. Found shapes \(3,\) and \(4,\)"),
-        ({"scores": np.array([0, np.nan, 0, 0])}, "Found NaN"),
+        ({"scores": np.zeros(3)}, r"is_member must have shape \(3,\). Found \(4,\)"),
+        ({"scores": np.array([0, np.nan, 0, 0])}, "scores must be numbers. Found nan"),
         ({"is_member": np.ones(4)}, "Found 4 members among 4"),
         ({"is_member": np.zeros(4)}, "Found 0 members among 4"),
-        ({"client_ids": ["a"]}, "one entry per score. Found 1 for 4"),
+        ({"client_ids": ["a"]}, "one entry per example. Found 1 for 4"),
+        ({"is_member": np.full(4, 0.5)}, "is_member must be truth values. Found 0.5"),
         ({"confidence": 1.0}, "confidence .* Found 1.0."),
     ],
 )
@@ -182,7 +183,7 @@ def test_scores_that_cannot_be_judged_are_refused(options, message):
 
 @pytest.mark.parametrize("loss", [-1.0, np.nan])
 def test_what_is_no_loss_is_refused(loss):
-    with pytest.raises(ValueError, match=f"losses must be at least 0. Found {loss}"):
+    with pytest.raises(ValueError, match=f"losses must be numbers of at least 0. Found {loss}"):
         membership.logit_confidences([1.0, loss])
 
 
@@ -199,14 +200,22 @@ ZEROS, SHADOW = np.zeros(3), np.zeros((2, 3))
         (lambda: membership.lira_scores(ZEROS, SHADOW, np.ones((2, 3))), "a model that did not"),
         (
             lambda: membership.lira_scores(np.zeros(4), SHADOW, SHADOW),
-            r"Found \(4,\), \(2, 3\) and \(2, 3\)",
+            r"shadow must have shape \(n, 4\), n at least 1. Found \(2, 3\)",
         ),
         (lambda: membership.lira_scores(ZEROS + np.inf, SHADOW, SHADOW), "must be finite"),
         (lambda: membership.train_shadow_models(train_fn, ["a", "b"], 1), "num_models .* Found 1."),
-        (lambda: membership.train_shadow_models(train_fn, ["a"], 4), "1 clients are too few for 4"),
+        (
+            lambda: membership.train_shadow_models(train_fn, ["a"], 4),
+            "num_models must fit 1 clients.* Found 4",
+        ),
         (lambda: membership.mean_per_client([0.0, 1.0], ["a"]), "Found 1 for 2 examples."),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_truth_as_text_is_refused():
+    with pytest.raises(TypeError, match="is_member must be an array of truth values. Found"):
+        membership.evaluate_attack(np.arange(4.0), ["False", "False", "True", "True"])

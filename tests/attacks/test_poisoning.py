@@ -98,8 +98,8 @@ def test_a_factor_of_1_changes_nothing():
     "call, message",
     [
         (lambda: poisoning.poison(DATA, ["c9"], poisoning.flip_labels()), "no client 'c9'"),
-        (lambda: poisoning.flip_labels({3: 10}), "between 0 and 9. Found 10."),
-        (lambda: poisoning.flip_labels({-1: 0}), "between 0 and 9. Found -1."),
+        (lambda: poisoning.flip_labels({3: 10}), "mapping must be at most 9. Found 10."),
+        (lambda: poisoning.flip_labels({-1: 0}), "mapping must be at least 0. Found -1."),
         (lambda: poisoning.repeat_examples(0), "times must be at least 1. Found 0."),
         (
             lambda: poisoning.scale_images(dict, [], np.inf),

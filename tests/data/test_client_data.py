@@ -121,7 +121,7 @@ def test_split_clients_is_disjoint_complete_and_of_the_seed(num_unseen):
         (lambda dataset: dataset.examples("nobody"), "no client 'nobody'"),
         (lambda dataset: dataset.create_tf_dataset_for_client("nobody"), "no client 'nobody'"),
         (lambda dataset: dataset.select(["c0", "nobody"]), "no client 'nobody'"),
-        (lambda dataset: dataset.select([]), "no clients"),
+        (lambda dataset: dataset.select([]), "at least one client"),
         (lambda dataset: dataset.select(["c0", "c0"]), "twice"),
         (lambda dataset: data.split_clients(dataset, 3), "num_unseen must be at most 2. Found 3"),
         (lambda dataset: data.split_clients(dataset, 0), "num_unseen must be at least 1. Found 0"),

@@ -87,7 +87,11 @@ def changed(name, index, value, dtype=None):
         ({"labels": np.zeros(5, int)}, "Found 19, 5 and 19"),
         (changed("labels", 5, 10), "'bob': labels must lie between 0 and 9. Found 10"),
         (changed("labels", 18, -1), "'eve': labels .* Found -1"),
-        (changed("labels", 0, 0, float), "'ann': labels must be integers. Found float64"),
+        (changed("labels", 0, 0, float), "labels must be an array of integers. Found .*float64"),
+        ({"labels": np.eye(10, dtype=int)[np.zeros(19, int)]}, r"shape \(n,\). .*argmax"),
+        ({"labels": np.zeros((19, 1), int)}, r"shape \(n,\). Found \(19, 1\); pass labels\[:, 0\]"),
+        ({"client_ids": [*OWNERS[:-1], None]}, "client_ids must be text. Found None"),
+        ({"client_ids": [*OWNERS[:-1], np.nan]}, "client_ids must be text. Found nan"),
         (changed("pixels", 5, np.nan), "'bob': pixels must be finite.* in image 3"),
         (changed("pixels", 12, np.inf), "'eve': pixels must be finite.* in image 0"),
         (changed("pixels", (0, 3, 3), 255), r"'ann': pixels must lie in \[0, 1\].* to 255"),
@@ -97,12 +101,18 @@ def changed(name, index, value, dtype=None):
         ({"test_fraction": 0.0}, "test_fraction .* Found 0.0"),
         ({"test_fraction": 1.0}, "test_fraction .* Found 1.0"),
         ({"num_classes": 5}, "between 0 and 4. Found"),
-        ({"pixels": np.zeros((0, 28, 28)), "labels": [], "client_ids": []}, "no clients"),
+        ({"pixels": np.zeros((0, 28, 28)), "labels": [], "client_ids": []}, "at least one client"),
     ],
 )
 def test_from_arrays_names_the_client_and_the_value(changes, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         own_data(**changes)
+
+
+def test_black_paper_is_named():
+    pixels = np.zeros((19, 28, 28))
+    with pytest.warns(UserWarning, match="pixels.*black.*1 - pixels"):
+        own_data(pixels=pixels)
 
 
 def test_bytes_for_pixels_are_told_what_to_do():

@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_federated as tff
 from helpers import tiny
 
 from fedlab.data import sampling
@@ -166,3 +167,18 @@ def test_the_article_s_batches_are_the_default():
     data = tiny.create_data(50)
     cohort = build_cohort_fn(data, sampling.fixed(["c0"]))(1)
     np.testing.assert_array_equal(images_of(cohort["c0"]), EXAMPLES.pixels)
+
+
+def test_a_dataset_without_an_end_is_refused():
+    data = tiny.create_data(3)
+    endless = data.create_tf_dataset_for_client("c0").repeat()
+    with pytest.raises(ValueError, match="dataset must be finite.* Found .* without an end"):
+        preprocess(endless)
+
+
+@pytest.mark.parametrize("name, shape", [("image", (28, 28)), ("pixels", (784,))])
+def test_elements_of_another_name_or_shape_are_named(name, shape):
+    examples = {"label": [np.int32(1)], name: [np.ones(shape, np.float32)]}
+    data = tff.simulation.datasets.TestClientData({"u": examples})
+    with pytest.raises(ValueError, match=f"client_data must have .*label.*pixels.* Found .*{name}"):
+        build_cohort_fn(data, lambda round_num: ["u"])

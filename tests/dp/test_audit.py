@@ -105,8 +105,8 @@ def test_several_numbers_of_guesses_pay_for_the_choice():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"scores": np.zeros(3)}, r"same length. Found shapes \(3,\) and \(4,\)"),
-        ({"scores": np.array([0, np.nan, 0, 0])}, "Found NaN"),
+        ({"scores": np.zeros(3)}, r"included must have shape \(3,\). Found \(4,\)"),
+        ({"scores": np.array([0, np.nan, 0, 0])}, "scores must be numbers. Found nan"),
         ({"num_guesses": 3}, "even numbers. Found 3."),
         ({"num_guesses": [2, 6]}, "num_guesses must be at most 4. Found 6."),
         ({"num_guesses": []}, r"even numbers. Found \[\]."),

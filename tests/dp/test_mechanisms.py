@@ -177,6 +177,10 @@ def test_a_secure_sum_of_nobody_is_refused():
         (lambda: PrivacyPlan(6, 7, 5, 1.0, 1.0), "num_clients .* Found 7"),
         (lambda: PrivacyPlan(6, 2, 5, 1.0, 0.0), "clip .* Found 0.0"),
         (lambda: PrivacyPlan(6, 2, 5, 1.0, 1.0, quantile=0.5), "above 10 times"),
+        (
+            lambda: PrivacyPlan(100, 10, 5, 1.0, 1.0, delta=0.01),
+            "delta must be below 1 / population, 0.01.* Found 0.01",
+        ),
     ],
 )
 def test_bad_numbers_are_refused(build_fn, message):

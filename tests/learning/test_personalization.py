@@ -123,7 +123,7 @@ def test_is_a_function_of_the_seed():
         ({"num_epochs": 0}, "num_epochs must be at least 1. Found 0"),
         ({"batch_size": 0}, "batch_size must be at least 1. Found 0"),
         ({"seed": -1}, "seed must be at least 0. Found -1"),
-        ({"client_ids": []}, "client_ids must have at least one entry"),
+        ({"client_ids": []}, "client_ids must name at least one client"),
         ({"client_ids": ["c9"]}, "no client 'c9'"),
         ({"create_fn": models.create_cnn}, "These weights are another model's"),
     ],

@@ -249,5 +249,33 @@ def test_assign_weights_puts_them_in():
 def test_assign_weights_refuses_another_model_s():
     with runtime.compile(build_fed_avg(models.build_model_fn(tiny.create_model))) as runner:
         weights = runner.get_model_weights(runner.initialize())
-    with pytest.raises(ValueError, match=r"another model's: shapes \[\(784, 10\), \(10,\)\]"):
+    with pytest.raises(
+        ValueError, match=r"another model's. Found the shapes \[\(784, 10\), \(10,\)\]"
+    ):
         models.assign_weights(models.create_cnn(), weights)
+
+
+def create_with_batch_normalization():
+    layers = tf.keras.layers
+    return tf.keras.Sequential(
+        [
+            layers.InputLayer(models.INPUT_SHAPE),
+            layers.Flatten(),
+            layers.BatchNormalization(),
+            layers.Dense(10),
+        ]
+    )
+
+
+def test_a_functional_model_with_batch_normalization_is_refused_with_the_remedy():
+    error = models.KerasFunctionalModelError
+    with pytest.raises(error, match="GroupNormalization.*build_model_fn. Found batch_norm"):
+        models.build_functional_model(create_with_batch_normalization)
+
+
+def test_weights_that_are_not_finite_are_refused():
+    model = tiny.create_model()
+    weights = tff.learning.models.ModelWeights.from_model(model)
+    spoilt = tff.learning.models.ModelWeights([np.nan * w.numpy() for w in weights.trainable], [])
+    with pytest.raises(ValueError, match="weights must be finite. Found NaN"):
+        models.assign_weights(model, spoilt)

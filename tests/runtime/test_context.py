@@ -189,6 +189,6 @@ def test_installing_twice_is_installing_once():
 
 
 def test_another_runtime_is_refused():
-    with pytest.raises(ValueError, match="'local' or 'tff'. Found 'nope'"):
+    with pytest.raises(ValueError, match="one of local, tff. Found 'nope'"):
         runtime.install("nope")
     assert isinstance(tff.framework.get_context_stack().current, context.LocalContext)

@@ -252,7 +252,7 @@ def test_bad_input_is_refused_before_anything_is_sent():
 def test_a_round_in_which_nothing_arrives_is_refused():
     with pytest.raises(ValueError, match="No client has added"):
         begin().finish()
-    with pytest.raises(ValueError, match="client_ids must have at least one entry"):
+    with pytest.raises(ValueError, match="client_ids must name at least one client"):
         begin(clients=[])
     secure_round = begin()
     secure_round.encrypt("a", draw([SPEC], 0))  # and the upload is lost

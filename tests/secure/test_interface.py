@@ -16,11 +16,11 @@ SECRET_NUMBER = 987_654
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (((2,), np.dtype(np.float32), 5), "an integer dtype. Found float32"),
-        (((2,), np.dtype(np.int32), -1), "between 0 and 2147483647.* Found -1"),
-        (((2,), np.dtype(np.int8), 128), "between 0 and 127.* Found 128"),
-        (((2,), np.dtype(np.int32), 5, 5), "between 6 .* Found 5"),
-        (((2,), np.dtype(np.int8), 5, 129), "and 128. Found 129"),
+        (((2,), np.dtype(np.float32), 5), "an integer dtype. Found .*float32"),
+        (((2,), np.dtype(np.int32), -1), "max_value must be at least 0. Found -1"),
+        (((2,), np.dtype(np.int8), 128), "max_value must be at most 127. Found 128"),
+        (((2,), np.dtype(np.int32), 5, 5), "modulus must be at least 6. Found 5"),
+        (((2,), np.dtype(np.int8), 5, 129), "modulus must be at most 128. Found 129"),
     ],
 )
 def test_a_spec_checks_itself(arguments, message):
@@ -108,9 +108,9 @@ WIDE = IntegerSpec((), np.dtype(np.uint64), 2**63 - 1, 2**63)
 @pytest.mark.parametrize(
     "client_ids, specs, error, message",
     [
-        ([], [SPEC], ValueError, "client_ids must have at least one entry"),
-        (["a", "b", "a"], [SPEC], ValueError, "'a' is in the cohort twice"),
-        (["a", 3], [SPEC], TypeError, "must be strings. Found 3"),
+        ([], [SPEC], ValueError, "client_ids must name at least one client"),
+        (["a", "b", "a"], [SPEC], ValueError, "client_ids must be different. Found 'a' twice"),
+        (["a", 3], [SPEC], TypeError, "client_ids must be text. Found 3"),
         (["a"], [], ValueError, "specs must have at least one entry"),
         (["a", "b"], [SPEC, BYTE], ValueError, "Tensor 1: .* 2 clients' .* up to 64 .* than 127"),
         (["a", "b", "c"], [WIDE], ValueError, "Tensor 0: .* larger than 18446744073709551615"),

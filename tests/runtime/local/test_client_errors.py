@@ -173,7 +173,7 @@ def test_an_error_travels_between_processes():
     "options, message",
     [
         ({"runtime": "spark"}, "one of local, tff, ray. Found 'spark'"),
-        ({"on_client_error": "ignore"}, "'raise' or 'drop'. Found 'ignore'"),
+        ({"on_client_error": "ignore"}, "one of raise, drop. Found 'ignore'"),
         ({"num_workers": 0}, "at least 1. Found 0"),
         ({"num_threads": 2}, "num_threads: not an option"),
         ({"runtime": "tff", "on_client_error": "drop"}, "not for TFF's own"),
