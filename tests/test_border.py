@@ -38,7 +38,8 @@ LEAST_BAD_INPUTS = 2000
 ROOMS = "data models learning statistics training plots".split()
 MODULES = """data.sampling data.partition data.preprocessing data.augmentation learning.aggregators
     learning.schedules learning.personalization evaluation dp.accounting dp.audit dp.canaries
-    dp.mechanisms attacks.inversion attacks.membership attacks.poisoning attacks.image_similarity
+    dp.mechanisms
+    dp.ledger dp.privacy_plan attacks.inversion attacks.membership attacks.poisoning attacks.image_similarity
     plots.diagrams experiments.config runtime.compilation runtime.context""".split()
 NOT_CALLED = {
     "called by TensorFlow or by Preprocessing with tensors": "mirror brightness affine shift "
@@ -51,7 +52,9 @@ NOT_CALLED = {
     "a dictionary of options": "ClientOptions",
     "read files, which tests/data/test_emnist.py damages": "load_emnist load_sqlite",
     "opens a folder, which tests/training damages": "Checkpoint",
-    "for this package alone": "LocalContext notice",
+    "called by TFF's builders": "leave_out_metrics",
+    "for this package alone": "LocalContext notice fixed_name adaptive_name round_event "
+    "create_accountant rough_epsilon check_run",
 }
 
 

@@ -287,21 +287,12 @@ def _bracket(excess: Callable[[float], float], target: float) -> tuple[float, fl
 def check_run(
     num_clients: float, population: int, num_rounds: int, delta: float, sampling: str
 ) -> tuple[float, int, int, float]:
-    """Returns the arguments of `epsilon`, converted.
-
-    Raises:
-        TypeError: An argument is not a number.
-        ValueError: A number is out of range, or `sampling` is unknown.
-    """
+    """Returns the arguments of `epsilon`, converted, or raises what `epsilon` raises."""
     check_choice("sampling", sampling, NEIGHBOURS)
     population = check_count("population", population, at_least=2)
     if sampling == "fixed_size":
         num_clients = check_count("num_clients", num_clients, at_most=population)
     else:
         num_clients = check_number("num_clients", num_clients, above=0, at_most=population)
-    return (
-        num_clients,
-        population,
-        check_count("num_rounds", num_rounds),
-        check_number("delta", delta, above=0, below=1),
-    )
+    num_rounds = check_count("num_rounds", num_rounds)
+    return num_clients, population, num_rounds, check_number("delta", delta, above=0, below=1)

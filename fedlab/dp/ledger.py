@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from fedlab.checks import check_choice, check_count, check_number
+from fedlab.checks import check_choice, check_count, check_number, check_text
 from fedlab.dp import accounting
+from fedlab.dp.plan_checks import check_delta
 
 
 class _Run(NamedTuple):
@@ -34,7 +35,7 @@ class PrivacyLedger:
 
     Args:
         population: Number of clients that may be drawn, at least 2, the same in all runs.
-        delta: Delta of the guarantee for all runs together, in (0, 1). Default:
+        delta: Delta of the guarantee for all runs together, above 0 and below 1 / population. Default:
             `accounting.default_delta(population)`.
         sampling: How all runs draw their cohorts: "poisson" or "fixed_size", as in
             `fedlab.dp.accounting`. The guarantees of the two do not add up.
@@ -47,7 +48,7 @@ class PrivacyLedger:
     def __init__(self, population: int, *, delta: float | None = None, sampling: str = "poisson"):
         self._population = check_count("population", population, at_least=2)
         delta = accounting.default_delta(population) if delta is None else delta
-        self._delta = check_number("delta", delta, above=0, below=1)
+        self._delta = check_delta(delta, population)
         self._sampling = check_choice("sampling", sampling, accounting.NEIGHBOURS)
         self._runs: list[_Run] = []
 
@@ -66,8 +67,11 @@ class PrivacyLedger:
             TypeError: A number is not of its type.
             ValueError: A number is out of range.
         """
-        check_number("noise_multiplier", noise_multiplier, at_least=0)
-        accounting.check_run(num_clients, self._population, num_rounds, self._delta, self._sampling)
+        noise_multiplier = check_number("noise_multiplier", noise_multiplier, at_least=0)
+        num_clients, _, num_rounds, _ = accounting.check_run(
+            num_clients, self._population, num_rounds, self._delta, self._sampling
+        )
+        name = check_text("name", name)
         self._runs.append(_Run(name, noise_multiplier, num_clients, num_rounds))
 
     @property

@@ -74,7 +74,10 @@ class PrivacyPlan:
             object.__setattr__(self, "delta", accounting.default_delta(self.population))
         check_delta(self.delta, self.population)
         check_plan(self.population, self.expected_num_clients, self.clip, self.quantile)
-        check_number("metrics_share", self.metrics_share, above=0, below=1)
+        noise = check_number("noise_multiplier", self.noise_multiplier, at_least=0)
+        share = check_number("metrics_share", self.metrics_share, above=0, below=1)
+        object.__setattr__(self, "noise_multiplier", noise)
+        object.__setattr__(self, "metrics_share", share)
         if self.metrics_clip is not None:
             check_number("metrics_clip", self.metrics_clip, above=0)
         # Both check the parameters, so that a bad plan fails here and not in round 1.

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlab.checks import check_flag, check_instance, check_number, describe
+from fedlab.checks import check_callable, check_flag, check_instance, check_number, describe
 from fedlab.learning.aggregators import Aggregator, Weighted, mean
 from fedlab.learning.schedules import Schedule
 from fedlab.models import ModelFn, restore_eager_keras
@@ -84,6 +84,16 @@ def check_model(model: TffModel) -> None:
             "model must be from fedlab.models.build_functional_model or build_model_fn. Found "
             f"{describe(model)}."
         )
+
+
+def check_metrics_aggregator(metrics_aggregator: MetricsAggregator | None) -> None:
+    """Raises TypeError for what is neither None nor callable.
+
+    Args:
+        metrics_aggregator: Such as `leave_out_metrics`. None: sums, in the clear.
+    """
+    if metrics_aggregator is not None:
+        check_callable("metrics_aggregator", metrics_aggregator)
 
 
 def check_aggregator(aggregator: Aggregator | None) -> None:

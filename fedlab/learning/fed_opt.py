@@ -21,6 +21,7 @@ from fedlab.learning.building_blocks import (
     TffModel,
     build_process,
     check_client_rate,
+    check_metrics_aggregator,
     check_model,
     client_weighting,
     ignore_weights,
@@ -79,6 +80,7 @@ def build_fed_opt(
     mu = check_number("mu", mu, at_least=0)
     check_choice("client_optimizer", client_optimizer, optimizers.CLIENT_OPTIMIZERS)
     client_learning_rate = check_client_rate(client_learning_rate)
+    check_metrics_aggregator(metrics_aggregator)
     weighted = check_flag("weighted", weighted)
     check_instance(
         "server_optimizer",

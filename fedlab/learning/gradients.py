@@ -12,6 +12,7 @@ from fedlab.learning.building_blocks import (
     TffModel,
     build_process,
     check_client_rate,
+    check_metrics_aggregator,
     client_weighting,
     to_weighted,
 )
@@ -43,6 +44,7 @@ def build_fed_sgd(
         TypeError: The rate is not a number.
         ValueError: The rate is negative or not finite, or the aggregator takes no weights.
     """
+    check_metrics_aggregator(metrics_aggregator)
     return build_process(
         tff.learning.algorithms.build_fed_sgd,
         model,
@@ -92,6 +94,7 @@ def build_mime_lite(
             do not go together.
     """
     client_learning_rate = check_client_rate(client_learning_rate)
+    check_metrics_aggregator(metrics_aggregator)
     momentum = check_number("momentum", momentum, at_least=0, below=1)
     options = {
         "server_optimizer": optimizers.build_server_sgd(server_learning_rate),

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow_federated as tff
 
-from fedlab.checks import check_choice, check_count, check_instance, describe
+from fedlab.checks import check_choice, check_count, check_flag, check_instance, describe
 from fedlab.models.keras_eager import restore_eager_keras
 from fedlab.runtime import privacy
 from fedlab.runtime.context import notice
@@ -88,6 +88,10 @@ def compile(
     )
     check_choice("runtime", runtime, RUNTIMES)
     check_choice("on_client_error", on_client_error, ("raise", "drop"))
+    check_flag("metrics_in_the_clear", metrics_in_the_clear)
+    if privacy_plan is not None:
+        what = "a plan, such as a fedlab.dp.privacy_plan.PrivacyPlan"
+        check_instance("privacy_plan", privacy_plan, privacy.PrivacyPlan, what)
     if num_workers is not None:
         num_workers = check_count("num_workers", num_workers, at_most=_MAX_WORKERS)
     restore_eager_keras()

@@ -15,7 +15,7 @@ import contextlib
 import dataclasses
 import re
 from collections.abc import Collection, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import tensorflow as tf
 import tensorflow_federated as tff
@@ -31,6 +31,7 @@ class PrivacyError(ValueError):
     """Something leaves the clients of a private process that nothing protects."""
 
 
+@runtime_checkable
 class PrivacyPlan(Protocol):
     """What accounts for a private run, such as `fedlab.dp.privacy_plan.PrivacyPlan`."""
 

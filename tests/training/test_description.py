@@ -14,7 +14,8 @@ from fedlab.checkpoints import FOLDER_NAME
 from fedlab.data import sampling
 from fedlab.data.client_data import MemoryClientData
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
-from fedlab.dp.mechanisms import PrivacyPlan, gaussian_fixed
+from fedlab.dp.mechanisms import gaussian_fixed
+from fedlab.dp.privacy_plan import PrivacyPlan
 from fedlab.training import Checkpoint, run_rounds
 
 BATCHES = Preprocessing(batch_size=5, shuffle=True)

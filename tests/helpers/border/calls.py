@@ -35,14 +35,16 @@ class Call:
         return {name: value for name, (value, _) in self.parameters.items()}
 
 
-def call(function: Callable[..., Any], **parameters: tuple[Any, Kind | None]) -> Call:
+def call(function: Callable[..., Any], /, **parameters: tuple[Any, Kind | None]) -> Call:
     return Call(function, parameters)
 
 
-def slow(function: Callable[..., Any], **parameters: tuple[Any, Kind | None]) -> Call:
+def slow(function: Callable[..., Any], /, **parameters: tuple[Any, Kind | None]) -> Call:
     return Call(function, parameters, is_slow=True)
 
 
-def named(name: str, function: Callable[..., Any], **parameters: tuple[Any, Kind | None]) -> Call:
+def named(
+    name: str, function: Callable[..., Any], /, **parameters: tuple[Any, Kind | None]
+) -> Call:
     """A method, or what a function returns."""
     return Call(function, parameters, name)

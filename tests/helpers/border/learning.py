@@ -33,6 +33,7 @@ from helpers.border.samples import (
     DATA,
     DATASET,
     KNOWN,
+    METRICS,
     MODEL,
     MODEL_KIND,
     MODEL_OPTION,
@@ -111,6 +112,7 @@ LEARNING_CALLS = (
         **MODEL_OPTION,
         **SERVER_RATE,
         aggregator=(aggregators.mean(), OPTIONS["aggregator"][1]),
+        **METRICS,
     ),
     slow(
         learning.build_mime_lite,
@@ -120,6 +122,7 @@ LEARNING_CALLS = (
         **SERVER_RATE,
         weighted=(True, FLAG),
         aggregator=(aggregators.mean(), OPTIONS["aggregator"][1]),
+        **METRICS,
     ),
     slow(learning.build_evaluation, **MODEL_OPTION),
     call(aggregators.mean, weighted=(True, FLAG)),

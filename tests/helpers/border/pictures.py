@@ -211,7 +211,7 @@ PLOT_CALLS = (
         ),
         xlabel=("share", TEXT),
     ),
-    draw(plots.secure_aggregation, **STEP),
+    draw(plots.secure_aggregation, step=(2, optional(count(at_most=5)))),
     draw(diagrams.training_round, **STEP),
     draw(diagrams.architecture, num_clients=(2, count(at_most=6))),
     draw(

@@ -30,6 +30,8 @@ from helpers.border.samples import WEIGHTS
 
 from fedlab import runtime
 from fedlab.dp import accounting, audit, canaries, mechanisms
+from fedlab.dp.ledger import PrivacyLedger
+from fedlab.dp.privacy_plan import PrivacyPlan
 from fedlab.experiments import RunConfig
 from fedlab.experiments.settings import (
     Count,
@@ -54,7 +56,7 @@ INSECURE_SEED = {"insecure_seed": (3, optional(count(at_least=0, at_most=2**63 -
 EXPECTED = {"expected_num_clients": (64.0, POSITIVE)}
 COINS = np.array([True, False, True, False])
 SCORES = np.array([2.0, -1.0, 1.0, 0.5])
-PLAN = mechanisms.PrivacyPlan(8, 8, 1, 1.0, 0.5)
+PLAN = PrivacyPlan(8, 8, 1, 1.0, 0.5)
 PLAN_PARAMETERS = {
     **POPULATION,
     "expected_num_clients": (8, number(above=0, at_most=8)),
@@ -63,6 +65,7 @@ PLAN_PARAMETERS = {
     "quantile": (None, optional(ZERO_TO_ONE)),
     "delta": (0.0625, optional(number(above=0, below=0.125))),
 }
+LEDGER = PrivacyLedger(8)
 RUNNER = runtime.compile(tiny.build_process())
 UPDATE = [np.ones_like(w) for w in WEIGHTS.trainable]
 IMAGES, LABELS = np.full((2, 28, 28), 0.5, np.float32), np.array([1, 2])
@@ -156,14 +159,34 @@ DP_CALLS = (
         rounds_per_epoch=(2, COUNT),
         **INSECURE_SEED,
     ),
-    slow(mechanisms.PrivacyPlan, **NOISE, **PLAN_PARAMETERS),
-    dataclasses.replace(
-        slow(mechanisms.PrivacyPlan.for_epsilon, target_epsilon=(2.0, POSITIVE), **PLAN_PARAMETERS),
-        name="dp.mechanisms.PrivacyPlan.for_epsilon",
+    slow(
+        PrivacyPlan,
+        **NOISE,
+        **PLAN_PARAMETERS,
+        metrics_clip=(100.0, optional(POSITIVE)),
+        metrics_share=(0.5, FRACTION),
     ),
-    named("dp.mechanisms.PrivacyPlan.epsilon_after", PLAN.epsilon_after, **NUM_ROUNDS),
+    call(
+        PrivacyLedger,
+        **POPULATION,
+        delta=(0.0625, optional(number(above=0, below=0.125))),
+        **SAMPLING,
+    ),
     named(
-        "dp.mechanisms.PrivacyPlan.sample_fn",
+        "dp.ledger.PrivacyLedger.add",
+        LEDGER.add,
+        name=("a run", TEXT),
+        **NOISE,
+        **NUM_CLIENTS,
+        **NUM_ROUNDS,
+    ),
+    dataclasses.replace(
+        slow(PrivacyPlan.for_epsilon, target_epsilon=(2.0, POSITIVE), **PLAN_PARAMETERS),
+        name="dp.privacy_plan.PrivacyPlan.for_epsilon",
+    ),
+    named("dp.privacy_plan.PrivacyPlan.epsilon_after", PLAN.epsilon_after, **NUM_ROUNDS),
+    named(
+        "dp.privacy_plan.PrivacyPlan.sample_fn",
         PLAN.sample_fn,
         client_ids=(list("abcdefgh"), ids(list("abcdefgh"))),
         insecure_seed=(3, optional(SEED)),
@@ -198,6 +221,8 @@ RUNTIME_CALLS = (
         num_workers=(1, optional(COUNT)),
         on_client_error=("raise", choice("raise", "drop")),
         secure_sum=("plain", choice("plain", "secagg", "ckks", "shares")),
+        privacy_plan=(None, optional(instance())),
+        metrics_in_the_clear=(True, FLAG),
     ),
     slow(runtime.install, runtime=("local", choice("local", "tff"))),
 )

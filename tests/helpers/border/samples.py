@@ -6,6 +6,7 @@ import tensorflow_federated as tff
 from helpers import tiny
 from helpers.border.kinds import (
     BELOW_ONE,
+    CALLABLE,
     FLAG,
     INF,
     NAN,
@@ -20,7 +21,7 @@ from helpers.border.kinds import (
 
 from fedlab import data, evaluation, models
 from fedlab.data import preprocessing
-from fedlab.learning import aggregators
+from fedlab.learning import aggregators, leave_out_metrics
 
 IDS = ["ann", "bob", "eve", "dan"]
 CLIENTS = ids(IDS)
@@ -73,7 +74,9 @@ DATASET_KIND = instance(
 BATCHES = next(iter(tiny.create_cohort().values()))
 PREDICTIONS = evaluation.predict(WEIGHTS, DATA, create_fn=tiny.create_model)
 ENTRY = data.DatasetEntry("table", "d", "l", "s", data.load_digits)
+METRICS = {"metrics_aggregator": (leave_out_metrics, optional(CALLABLE))}
 OPTIONS = {
+    **METRICS,
     "client_learning_rate": (0.5, NOT_NEGATIVE),
     "client_optimizer": ("sgd", choice("sgd", "adam")),
     "weighted": (False, FLAG),
