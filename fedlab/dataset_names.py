@@ -6,6 +6,12 @@ DATASET_VARIABLE = "FEDLAB_DATASET"  # names the data set of the whole course
 DIGITS = "digits"
 EMNIST = "emnist"
 EMNIST_FILE = "emnist_all.sqlite"  # in the cache folder
+WRITER_DIGITS = "writer_digits"  # also the name of its folder in the cache folder
+WRITER_DIGITS_FILES = (
+    "mnist.npz",
+    "qmnist-train-labels-idx2-int.gz",
+    "qmnist-test-labels-idx2-int.gz",
+)
 
 
 def choose() -> str:

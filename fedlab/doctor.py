@@ -27,8 +27,8 @@ _GLIBC = "glibc 2.31 is needed: Debian 11, Ubuntu 20.04 or newer."
 _AVX = "TensorFlow needs a CPU with AVX. In a virtual machine, pass the host's CPU through."
 _MEMORY = "A notebook takes 1-2 GB (real EMNIST: 3 GB and more). Close programs, shut kernels down."
 _DATASET = (
-    f'Set it to "{dataset_names.DIGITS}", "{dataset_names.EMNIST}", a name that your program registers, '
-    "or the full path of a .sqlite or .sqlite.lzma file."
+    f'Set it to "{dataset_names.DIGITS}", "{dataset_names.WRITER_DIGITS}", "{dataset_names.EMNIST}", '
+    "a name that your program registers, or the full path of a .sqlite or .sqlite.lzma file."
 )
 _MAGIC = {".sqlite": b"SQLite format 3\0", ".lzma": b"]\0\0", ".xz": b"\xfd7zXZ\0"}
 
@@ -125,20 +125,44 @@ def check_datasets() -> list[Check]:
     """Checks the data sets, and marks the one that the variable FEDLAB_DATASET chooses."""
     chosen = dataset_names.choose()
     digits = Check(f"data: {dataset_names.DIGITS}", "embedded")
-    checks = {dataset_names.DIGITS: digits, dataset_names.EMNIST: _check_emnist()}
+    checks = {
+        dataset_names.DIGITS: digits,
+        dataset_names.WRITER_DIGITS: _check_writer_digits(),
+        dataset_names.EMNIST: _check_emnist(),
+    }
     if chosen not in checks:
         checks[chosen] = _check_other(chosen)
     checks[chosen] = replace(checks[chosen], value=f"{checks[chosen].value} <- used")
     return list(checks.values())
 
 
+def _check_writer_digits() -> Check:
+    path = _cached(dataset_names.WRITER_DIGITS, dataset_names.WRITER_DIGITS, "folder=")
+    if isinstance(path, Check):
+        return path
+    is_there = all(
+        (path / name).exists() or (path / name.removesuffix(".gz")).exists()
+        for name in dataset_names.WRITER_DIGITS_FILES
+    )
+    value = str(path) if is_there else f"not downloaded yet, 12 MB, goes to {path}"
+    return Check(f"data: {dataset_names.WRITER_DIGITS}", value)
+
+
+def _cached(dataset: str, name: str, option: str) -> Path | Check:
+    """Returns where a data set is kept, or without such a place the check that says so."""
+    try:
+        return files.cache_dir() / name
+    except FileNotFoundError as error:
+        is_needed = dataset_names.choose() == dataset
+        remedy = f"Or load it with {option}."
+        return Check(f"data: {dataset}", str(error).rstrip("."), not is_needed, remedy)
+
+
 def _check_emnist() -> Check:
     name = f"data: {dataset_names.EMNIST}"
-    try:
-        path = files.cache_dir() / dataset_names.EMNIST_FILE
-    except FileNotFoundError as error:
-        is_needed = dataset_names.choose() == dataset_names.EMNIST
-        return Check(name, str(error).rstrip("."), not is_needed, "Or load it with cache_dir=.")
+    path = _cached(dataset_names.EMNIST, dataset_names.EMNIST_FILE, "cache_dir=")
+    if isinstance(path, Check):
+        return path
     if not path.exists():
         return Check(name, f"not downloaded yet, needs 6 GB of disk, goes to {path}")
     fault = _file_fault(path)

@@ -50,7 +50,7 @@ NOT_CALLED = {
     "ProgressBar",
     "checked when it is registered": "DatasetEntry",
     "a dictionary of options": "ClientOptions",
-    "read files, which tests/data/test_emnist.py damages": "load_emnist load_sqlite",
+    "read files, which tests/data damages": "load_emnist load_sqlite load_writer_digits",
     "opens a folder, which tests/training damages": "Checkpoint",
     "called by TFF's builders": "leave_out_metrics",
     "for this package alone": "LocalContext notice fixed_name adaptive_name round_event "

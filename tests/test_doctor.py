@@ -92,13 +92,28 @@ def test_a_file_is_used(monkeypatch, tmp_path, name, magic):
 
 
 def test_the_digits_are_used_unless_told_otherwise(monkeypatch):
-    digits, emnist = doctor.check_datasets()
-    assert USED in digits.value
-    assert USED not in emnist.value
-    monkeypatch.setenv("FEDLAB_DATASET", "emnist")
-    digits, emnist = doctor.check_datasets()
-    assert USED not in digits.value
-    assert USED in emnist.value
+    names = [check.name for check in doctor.check_datasets()]
+    assert names == ["data: digits", "data: writer_digits", "data: emnist"]
+    for chosen in ("digits", "writer_digits", "emnist"):
+        if chosen != "digits":
+            monkeypatch.setenv("FEDLAB_DATASET", chosen)
+        used = [check.name for check in doctor.check_datasets() if USED in check.value]
+        assert used == [f"data: {chosen}"]
+
+
+def test_the_writer_digits_are_there_when_all_files_are(tmp_path):
+    folder = tmp_path / "fedlab" / "writer_digits"
+    folder.mkdir(parents=True)
+    for name in (
+        "mnist.npz",
+        "qmnist-train-labels-idx2-int",  # unpacked
+        "qmnist-test-labels-idx2-int.gz",
+    ):
+        _, check, _ = doctor.check_datasets()
+        assert check.ok and check.value == f"not downloaded yet, 12 MB, goes to {folder}"
+        (folder / name).touch()
+    _, check, _ = doctor.check_datasets()
+    assert check == doctor.Check("data: writer_digits", str(folder))
 
 
 def test_a_registered_name_is_not_refused(monkeypatch):
@@ -110,7 +125,7 @@ def test_a_registered_name_is_not_refused(monkeypatch):
     assert not [other for other in others if USED in other.value]
 
 
-@pytest.mark.parametrize("chosen", ["digits", "emnist"])
+@pytest.mark.parametrize("chosen", ["digits", "writer_digits", "emnist"])
 def test_without_a_home_the_data_to_be_downloaded_have_no_place(monkeypatch, chosen):
     def find_nothing():
         raise FileNotFoundError("This user has no home folder.")
@@ -118,8 +133,8 @@ def test_without_a_home_the_data_to_be_downloaded_have_no_place(monkeypatch, cho
     monkeypatch.setattr(doctor.files, "cache_dir", find_nothing)
     monkeypatch.setenv("FEDLAB_DATASET", chosen)
     wrong = problems(doctor.check_datasets())
-    assert [check.name for check in wrong] == ["data: emnist"] * (chosen == "emnist")
-    assert all("no home folder" in check.value for check in wrong)
+    assert [check.name for check in wrong] == [f"data: {chosen}"] * (chosen != "digits")
+    assert all("no home folder" in check.value and check.remedy for check in wrong)
 
 
 def test_a_broken_import_is_reported(monkeypatch, tmp_path):

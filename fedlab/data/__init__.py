@@ -12,6 +12,7 @@ from fedlab.data.emnist import load_emnist, load_sqlite
 from fedlab.data.federated_dataset import FederatedDataset
 from fedlab.data.registry import (
     DatasetEntry,
+    cite,
     describe,
     load,
     names,
@@ -19,6 +20,7 @@ from fedlab.data.registry import (
     selected,
     show_name,
 )
+from fedlab.data.writer_digits import load_writer_digits
 from fedlab.dataset_names import DATASET_VARIABLE
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "DatasetEntry",
     "FederatedDataset",
     "MemoryClientData",
+    "cite",
     "client_arrays",
     "describe",
     "from_arrays",
@@ -33,6 +36,7 @@ __all__ = [
     "load_digits",
     "load_emnist",
     "load_sqlite",
+    "load_writer_digits",
     "names",
     "pool",
     "register",

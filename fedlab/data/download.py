@@ -41,7 +41,7 @@ _MAX_PACKING_RATIO = 25  # unpacked size divided by packed size; a uniform backg
 
 
 def download_and_unpack(
-    url: str, target: Path, *, check_fn: CheckFn, known_hash: str | None = None
+    url: str, target: Path, *, check_fn: CheckFn, remedy: str, known_hash: str | None = None
 ) -> None:
     """Downloads an LZMA-packed file and unpacks it; a failed attempt leaves nothing behind.
 
@@ -49,24 +49,54 @@ def download_and_unpack(
         url: The address of a `.lzma` or `.xz` file, http or https.
         target: The path of the unpacked file.
         check_fn: A function that raises `ValueError` if the file at a path is not good.
+        remedy: The other ways to the data, with which each error ends.
         known_hash: The SHA-256 of the packed file, in hexadecimal digits. Default: not checked.
 
     Raises:
         OSError: There is not enough space.
-        ConnectionError: The download failed. The message names other ways to the data.
+        ConnectionError: The download failed.
         ValueError: The file is too large or damaged, has another SHA-256 or is not good, or the
             address redirects from https to another protocol.
     """
-    make_private_folders(target.parent)
-    remove_abandoned(target.parent, re.escape(target.name) + PART_PATTERN)
-    _check_space(target.parent, ENOUGH_BYTES)
+    _prepare(target, ENOUGH_BYTES)
     with create_part(target) as packed:
         try:
-            _download(url, packed, target)
+            _download(url, packed, target, remedy, MAX_BYTES)
             hash_matches(packed, known_hash, strict=True, source=_hide_secrets(url))
             unpack(packed, target, check_fn=check_fn, shown_name=_hide_secrets(url))
         except ValueError as error:
-            raise ValueError(f"{error} {_three_ways(target)}") from error
+            raise ValueError(f"{error} {remedy}") from error
+
+
+def download_file(url: str, target: Path, *, known_hash: str, max_bytes: int, remedy: str) -> None:
+    """Downloads a file as it is; a failed attempt leaves nothing behind.
+
+    Args:
+        url: The address of the file, http or https.
+        target: The path of the file.
+        known_hash: The SHA-256 of the file, in hexadecimal digits.
+        max_bytes: The file is not larger.
+        remedy: The other ways to the data, with which each error ends.
+
+    Raises:
+        OSError: There is not enough space.
+        ConnectionError: The download failed.
+        ValueError: The file is too large or has another SHA-256, or the address redirects from
+            https to another protocol.
+    """
+    _prepare(target, max_bytes)
+    with written_beside(target) as part:
+        try:
+            _download(url, part, target, remedy, max_bytes)
+            hash_matches(part, known_hash, strict=True, source=_hide_secrets(url))
+        except ValueError as error:
+            raise ValueError(f"{error} {remedy}") from error
+
+
+def _prepare(target: Path, needed_bytes: int) -> None:
+    make_private_folders(target.parent)
+    remove_abandoned(target.parent, re.escape(target.name) + PART_PATTERN)
+    _check_space(target.parent, needed_bytes)
 
 
 def _check_space(folder: Path, needed_bytes: int) -> None:
@@ -82,18 +112,18 @@ def _no_space(folder: Path, content: str) -> OSError:
     )
 
 
-def _download(url: str, packed: Path, target: Path) -> None:
+def _download(url: str, part: Path, target: Path, remedy: str, max_bytes: int) -> None:
     shown = _hide_secrets(url)
     # Pooch tests the truth of the bar before it sets the total; without a total that is an error.
     with (
-        packed.open("wb") as file,
+        part.open("wb") as file,
         tqdm(total=1, unit="B", unit_scale=True, desc=f"Downloading {_base_name(shown)}") as bar,
         _SpeedCheck(file) as speed_check,
     ):
         hooks = {"response": [_check_redirection, speed_check.start]}
         try:
             pooch.HTTPDownloader(progressbar=bar, timeout=_TIMEOUT_SECONDS, hooks=hooks)(
-                url, _bounded(file, shown), None
+                url, _bounded(file, shown, max_bytes), None
             )
         except OSError as error:  # every error of requests is one
             if error.errno in _FULL:
@@ -105,7 +135,7 @@ def _download(url: str, packed: Path, target: Path) -> None:
     if speed_check.is_slow:
         reason = f"less than {_MIN_BYTES_PER_SECOND} bytes a second"
     if reason:  # not raised `from` what names the whole address
-        raise ConnectionError(f"Could not download {shown} ({reason}). {_three_ways(target)}")
+        raise ConnectionError(f"Could not download {shown} ({reason}). {remedy}")
 
 
 class _SpeedCheck:
@@ -159,29 +189,18 @@ def _check_redirection(response: Any, **_options: Any) -> None:
         )
 
 
-def _bounded(file: IO[bytes], shown_name: str) -> CallbackIOWrapper:
+def _bounded(file: IO[bytes], shown_name: str, max_bytes: int) -> CallbackIOWrapper:
     """Returns the file for writing, with a bound, which neither pooch nor lzma has."""
 
     def check_size(_num_bytes: int) -> None:
-        if file.tell() > MAX_BYTES:
-            raise ValueError(f"{shown_name} has more than {MAX_BYTES / 1e9:.2g} GB.")
+        if file.tell() > max_bytes:
+            raise ValueError(f"{shown_name} has more than {max_bytes / 1e9:.2g} GB.")
 
     return CallbackIOWrapper(check_size, file, "write")
 
 
 def _base_name(address: str) -> str:
     return address.rsplit("/", 1)[-1]
-
-
-def _three_ways(target: Path) -> str:
-    return (
-        "Three ways to the data: "
-        "(1) try again where Google's storage can be reached; "
-        '(2) a mirror: load("emnist", url="https://…/emnist_all.sqlite.lzma"), or the variable '
-        "FEDLAB_EMNIST_URL; "
-        '(3) a local copy: load("emnist", path="…/emnist_all.sqlite.lzma"), or put the unpacked '
-        f'file at {target}. Without any of them the course runs on load("digits").'
-    )
 
 
 def unpack_to_cache(packed: Path, cache_dir: Path, *, check_fn: CheckFn) -> Path:
@@ -236,7 +255,7 @@ def unpack(packed: Path, target: Path, *, check_fn: CheckFn, shown_name: str) ->
                 lzma.open(counted) as source,
                 part.open("wb") as sink,
             ):
-                shutil.copyfileobj(source, _bounded(sink, shown_name), _CHUNK)
+                shutil.copyfileobj(source, _bounded(sink, shown_name, MAX_BYTES), _CHUNK)
         except OSError as error:
             if error.errno in _FULL:
                 raise _no_space(target.parent, f"the content of {shown_name}") from error

@@ -72,11 +72,26 @@ def load_emnist(
         if not path.exists():
             origin = url or os.environ.get(URL_VARIABLE) or URL
             download.download_and_unpack(
-                origin, path, check_fn=check_every_page, known_hash=known_hash
+                origin,
+                path,
+                check_fn=check_every_page,
+                remedy=_name_ways(path),
+                known_hash=known_hash,
             )
         _check_cached(path)
     train, test = load_sqlite(path, splits=splits, num_classes=num_classes, cache_dir=cache_dir)
     return train, test
+
+
+def _name_ways(path: Path) -> str:
+    return (
+        "Three ways to the data: "
+        "(1) try again where Google's storage can be reached; "
+        '(2) a mirror: load("emnist", url="https://…/emnist_all.sqlite.lzma"), or the variable '
+        f"{URL_VARIABLE}; "
+        '(3) a local copy: load("emnist", path="…/emnist_all.sqlite.lzma"), or put the unpacked '
+        f'file at {path}. Without any of them the course runs on load("digits").'
+    )
 
 
 def _check_cached(path: Path) -> None:

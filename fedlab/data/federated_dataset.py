@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -89,14 +89,7 @@ class FederatedDataset:
     @functools.cached_property
     def sha256(self) -> str:
         """The first 16 hexadecimal digits of the SHA-256 of all clients' ids and examples."""
-        digest = hashlib.sha256()
-        for client_data in self:
-            for client_id in client_data.client_ids:
-                pixels, labels = client_data.examples(client_id)
-                digest.update(f"{client_id} {len(labels)} ".encode())
-                digest.update(np.ascontiguousarray(pixels).data)
-                digest.update(np.ascontiguousarray(labels).data)
-        return digest.hexdigest()[:16]
+        return digest_splits(self)[:16]
 
     def participants(self, *, pretrained: bool) -> MemoryClientData:
         """Returns the training data of the clients that take part in a federation.
@@ -124,3 +117,22 @@ class FederatedDataset:
                 f"To pre-train, some clients must become public. Found {num_clients} in all."
             )
         return num_private
+
+
+def digest_splits(splits: Iterable[MemoryClientData]) -> str:
+    """Returns the SHA-256 of all clients' ids, labels and pixels in order, in hexadecimal digits.
+
+    Args:
+        splits: The data of the clients, split by split.
+
+    Raises:
+        ValueError: A client's examples are not usable.
+    """
+    digest = hashlib.sha256()
+    for client_data in splits:
+        for client_id in client_data.client_ids:
+            pixels, labels = client_data.examples(client_id)
+            digest.update(f"{client_id} {len(labels)} ".encode())
+            digest.update(np.ascontiguousarray(pixels).data)
+            digest.update(np.ascontiguousarray(labels).data)
+    return digest.hexdigest()

@@ -30,7 +30,7 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     add = parser.add_argument
     add("name", nargs="?", metavar="NAME", help=f"one of {', '.join(PLANS)}")
     add("--list", action="store_true", help="show the studies and their configurations")
-    add("--dataset", help="digits, emnist or the path of an .sqlite(.lzma) file in TFF's format")
+    add("--dataset", help="digits, writer_digits, emnist or the path of an .sqlite(.lzma) file")
     add("--seeds", type=int, help="run the seeds 0 to SEEDS - 1 (default: the study's number)")
     add("--seed", type=int, help="run this seed alone")
     add("--only", metavar="REGEX", help="run the configurations whose name it finds")

@@ -27,6 +27,7 @@ from fedlab.dp.privacy_plan import PrivacyPlan
 from fedlab.experiments.central_training import Weights
 from fedlab.experiments.privacy_configs import EpsilonConfig
 from fedlab.experiments.privacy_start import pooled_accuracy, pretrain
+from fedlab.experiments.report import cite_data
 from fedlab.experiments.store import ProgressFn, Records, RememberFn
 from fedlab.files import write_text
 from fedlab.training import run_rounds
@@ -207,5 +208,5 @@ def write_report(path: Path, table: pd.DataFrame) -> None:
         "gives a lower bound with 95% confidence; the largest of the seeds is shown."
     )
     made = "Made by `python -m fedlab study privacy_epsilon --report` from the CSV file beside it."
-    text = "\n\n".join(["# Accuracy against epsilon", "\n".join(lines), explained, made])
-    write_text(path, text + "\n", first_line=FIRST_LINE)
+    parts = ["# Accuracy against epsilon", "\n".join(lines), explained, cite_data(table), made]
+    write_text(path, "\n\n".join(filter(None, parts)) + "\n", first_line=FIRST_LINE)

@@ -14,6 +14,7 @@ from fedlab.experiments.privacy_configs import (
     LedgerConfig,
     noise_name,
 )
+from fedlab.experiments.report import cite_data
 from fedlab.secure import secagg
 
 
@@ -117,8 +118,8 @@ def to_markdown(table: pd.DataFrame) -> str:
     )
     listed = [f"- {name}: {note}." for name, note in zip(table.defence, table.note, strict=True)]
     made = "Made by `python -m fedlab study privacy_ledger --report` from the CSV file beside it."
-    parts = ["# The privacy ledger", "\n".join(lines), explained, "\n".join(listed), made]
-    return "\n\n".join(parts) + "\n"
+    parts = ["# The privacy ledger", "\n".join(lines), explained, "\n".join(listed)]
+    return "\n\n".join(filter(None, [*parts, cite_data(table), made])) + "\n"
 
 
 def _cells(row: pd.Series) -> list[str]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from fedlab import statistics
+from fedlab import data, statistics
 from fedlab.experiments.results import FIRST_LINE
 from fedlab.experiments.settings import Config
 from fedlab.experiments.store import Records
@@ -169,6 +169,16 @@ def _common_value(runs: pd.DataFrame, column: str) -> float:
     return float(values[0])
 
 
+def cite_data(runs: pd.DataFrame) -> str:
+    """Returns a line for each data set that results are of, with its source and licence.
+
+    Args:
+        runs: Results, with the column `dataset`. Of a file nothing is known, so it has no line.
+    """
+    citations = [data.cite(name) for name in runs.dataset.unique()]
+    return "\n".join(f"- Data: {citation}" for citation in citations if citation)
+
+
 def write_report(path: Path, study: str, runs: pd.DataFrame) -> None:
     """Writes a study's tables as Markdown."""
     parts = [f"# The study “{study}” on {runs.dataset.iloc[0]}"]
@@ -178,5 +188,6 @@ def write_report(path: Path, study: str, runs: pd.DataFrame) -> None:
             parts += [f"## Accuracy: {group}", accuracy_table(rows)]
     else:
         parts.append(accuracy_table(runs))
+    parts.append(cite_data(runs))
     parts.append(f"Made by `python -m fedlab study {study} --report` from the CSV file beside it.")
-    write_text(path, "\n\n".join(parts) + "\n", first_line=_REPORT_FIRST_LINE)
+    write_text(path, "\n\n".join(filter(None, parts)) + "\n", first_line=_REPORT_FIRST_LINE)

@@ -67,8 +67,26 @@ def test_colour_images_go_all_the_way(registered):
     assert accuracies[0] > 0.9
 
 
+def test_results_say_what_data_they_are_of(registered):
+    assert data.cite("colours") == "colours. Source: this test. Licence: none."
+    data.register(
+        dataclasses.replace(COLOURS, name="shades", name_in_results="Shades", note="Few.")
+    )
+    assert data.show_name("shades") == data.load("shades").name == "Shades"
+    assert data.cite("Shades").endswith("Licence: none. Few.")
+    assert data.cite("shades") == data.cite("own.sqlite") == ""
+    cited = data.cite("writer digits")
+    for said in (
+        "NIST Special Database 19",
+        "BSD-3-Clause",
+        "CC BY-SA 3.0",
+        "not Federated EMNIST",
+    ):
+        assert said in cited
+
+
 def test_a_name_is_given_once_and_is_no_path(registered):
-    assert {"colours", "digits", "emnist"} <= set(data.names())
+    assert {"colours", "digits", "emnist", "writer_digits"} <= set(data.names())
     with pytest.raises(ValueError, match="a data set 'colours' already"):
         data.register(COLOURS)
     for name in ("", "my/data", "data.sqlite"):

@@ -84,6 +84,7 @@ DATA_CALLS = (
     call(data.load, name=("digits", optional(choice("digits", "emnist")))),
     call(data.describe, name=("digits", optional(choice("digits", "emnist")))),
     call(data.show_name, argument=("digits", choice("digits", "emnist"))),
+    call(data.cite, name_in_results=("digits", TEXT)),
     call(data.register, entry=(ENTRY, instance(("table", "d")))),
     call(
         data.FederatedDataset,
