@@ -5,16 +5,12 @@ folder that it made, or one whose first line only this program writes.
 """
 
 import contextlib
-import errno
-import fcntl
 import itertools
 import os
-import platform
 import re
 import stat
 import time
 import uuid
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -25,8 +21,6 @@ MARKER = ".made-by-fedlab"
 _MARKER_TEXT = "fedlab made this folder. It adds and removes files of its own here.\n"
 _DAY_SECONDS = 86_400
 _MAX_LINE = 1 << 16
-_LOCK = "lock"
-_MAX_HOLDER = 200  # characters of the lock's text that an error repeats
 
 
 def cache_dir() -> Path:
@@ -233,64 +227,6 @@ def make_marked_folder(folder: Path) -> None:
             f"{folder} was not made by fedlab. Nothing was changed: rename that folder, or choose "
             "another one."
         )
-
-
-class FolderInUseError(RuntimeError):
-    """Another run, of this process or another one, works in the folder."""
-
-
-def lock_folder(folder: Path) -> int | None:
-    """Locks a folder for this process, until the lock is released or the process ends.
-
-    The lock is a `flock` on the file `lock` in the folder, which names its holder and stays.
-
-    Args:
-        folder: A folder of this program.
-
-    Returns:
-        What `unlock_folder` takes; `None` where the file system has no locks, with a warning.
-
-    Raises:
-        FolderInUseError: Somebody else has the lock; the message says who.
-        OSError: The file cannot be opened.
-    """
-    path = folder / _LOCK
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        time.sleep(0.1)  # the holder may only just have got it, and not written its name
-        holder = path.read_text(encoding="utf-8", errors="replace")[:_MAX_HOLDER].strip()
-        raise FolderInUseError(
-            f"{folder} is in use by {holder or 'another process'}. Wait until that run has ended, end "
-            "it (in Jupyter, shut its kernel down), or choose another folder."
-        ) from None
-    except OSError as error:
-        os.close(lock)
-        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
-            raise
-        warnings.warn(
-            f"The file system of {folder} has no locks ({error.strerror}). See to it that no other "
-            "run works in this folder.",
-            stacklevel=8,  # whoever called `run_rounds`
-        )
-        return None
-    since = time.strftime("%Y-%m-%d %H:%M:%S")
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"process {os.getpid()} on {platform.node()} since {since}\n".encode(), 0)
-    return lock
-
-
-def unlock_folder(lock: int | None) -> None:
-    """Releases a lock of `lock_folder`.
-
-    Args:
-        lock: What `lock_folder` returned.
-    """
-    if lock is not None:
-        os.ftruncate(lock, 0)
-        os.close(lock)
 
 
 def list_files(folder: Path, pattern: str) -> list[tuple[Path, os.stat_result]]:

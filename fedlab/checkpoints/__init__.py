@@ -3,6 +3,6 @@
 from fedlab.checkpoints.archive import SavedRun
 from fedlab.checkpoints.folder import FOLDER_NAME, Checkpoints
 from fedlab.checkpoints.leaves import map_leaves
-from fedlab.files import FolderInUseError
+from fedlab.checkpoints.lock import FolderInUseError
 
 __all__ = ["FOLDER_NAME", "Checkpoints", "FolderInUseError", "SavedRun", "map_leaves"]

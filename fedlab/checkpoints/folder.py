@@ -13,6 +13,7 @@ from fedlab import files
 from fedlab.checkpoints import archive
 from fedlab.checkpoints.archive import DamagedError, OtherStateError, SavedRun
 from fedlab.checkpoints.leaves import describe_type
+from fedlab.checkpoints.lock import lock_folder, unlock_folder
 
 FOLDER_NAME = "fedlab-checkpoints"
 _NAME_PATTERN = r"round_(\d+)\.npz"
@@ -34,7 +35,7 @@ class Checkpoints:
             `fedlab-checkpoints` in it, and nothing else in it is touched.
 
     Raises:
-        fedlab.files.FolderInUseError: Another run has the folder; the message says which.
+        fedlab.checkpoints.FolderInUseError: Another run has the folder; the message says which.
         OSError: The folder cannot be made or written.
         ValueError: There is a folder `fedlab-checkpoints` that this program did not make.
     """
@@ -54,7 +55,7 @@ class Checkpoints:
     def close(self) -> None:
         """Releases the folder for other runs."""
         lock, self._lock = self._lock, None
-        files.unlock_folder(lock)
+        unlock_folder(lock)
 
     def save(self, run: SavedRun) -> None:
         """Saves a run after a round, and removes what is older than the newest three.
@@ -134,7 +135,7 @@ def _open_folder(folder: Path) -> int | None:
         files.make_marked_folder(folder)
         with tempfile.TemporaryFile(dir=folder):  # a folder that can only be read is told now
             pass
-        return files.lock_folder(folder)
+        return lock_folder(folder)
     except OSError as error:
         raise OSError(
             error.errno,

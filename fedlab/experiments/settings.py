@@ -12,8 +12,6 @@ from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform
 import pydantic
 from pydantic import BeforeValidator, Field
 
-from fedlab.checks import INT32_MAX
-
 # The columns of every results file, before and after those that only its study has.
 FIRST_COLUMNS = ("seed", "dataset", "dataset_sha256")
 LAST_COLUMNS = ("versions", "machine", "command")
@@ -40,12 +38,13 @@ def _refuse_numbers(value: Any) -> Any:
     return value
 
 
+_MAX_COUNT = 2**31 - 1  # as in `fedlab.checks`, which loads NumPy
 _Number = Annotated[
     float, BeforeValidator(_refuse_text_and_truth), Field(allow_inf_nan=False, strict=False)
 ]
 Label = Annotated[str, Field(min_length=1, strict=True)]
 Flag = Annotated[bool, BeforeValidator(_refuse_numbers)]
-Count = Annotated[int, BeforeValidator(_refuse_text_and_truth), Field(ge=1, le=INT32_MAX)]
+Count = Annotated[int, BeforeValidator(_refuse_text_and_truth), Field(ge=1, le=_MAX_COUNT)]
 Rate = Annotated[_Number, Field(ge=0)]
 ProperFraction = Annotated[_Number, Field(ge=0, lt=1)]
 Share = Annotated[_Number, Field(gt=0, le=1)]

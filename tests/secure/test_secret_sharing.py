@@ -255,7 +255,7 @@ def test_bad_input_is_refused_before_anything_is_sent():
 def test_a_round_without_clients_and_a_negative_seed_are_refused():
     with pytest.raises(ValueError, match="No client has added"):
         begin().finish()
-    with pytest.raises(ValueError, match="client_ids must have at least one entry"):
+    with pytest.raises(ValueError, match="client_ids must name at least one client"):
         begin(clients=[])
     with pytest.raises(ValueError, match="insecure_seed must be at least 0. Found -1"):
         SecretSharingSum(insecure_seed=-1)

@@ -121,7 +121,12 @@ def test_other_versions_are_named(saved, process, monkeypatch):
 
 def build_noisy(noise: float):
     model = models.build_functional_model(tiny.create_model)
-    return learning.build_fed_avg(model, weighted=False, aggregator=gaussian_fixed(noise, 1.0, 3))
+    return learning.build_fed_avg(
+        model,
+        weighted=False,
+        aggregator=gaussian_fixed(noise, 1.0, 3),
+        metrics_aggregator=learning.leave_out_metrics,
+    )
 
 
 def test_noise_that_is_kept_in_the_state_cannot_be_changed(tmp_path):

@@ -17,6 +17,7 @@ from fedlab.data import sampling
 from fedlab.data.preprocessing import build_cohort_fn
 from fedlab.learning import build_evaluation
 from fedlab.training import (
+    Callback,
     Checkpoint,
     CsvLog,
     DivergedError,
@@ -165,8 +166,9 @@ def test_an_iterative_process_runs_resumes_and_has_no_model(tmp_path):
     assert [record["after"] for record in run.records] == [2.0, 2.5, 3.0]
     assert (run.state, run.weights) == (3.0, None)
     assert "bytes_up" not in run.records[0]
+    weights = tff.learning.models.ModelWeights([np.float32(3.0)], [])
     with pytest.raises(TypeError, match="set_model_weights is for a LearningProcess"):
-        run_rounds(process, cohort_fn, 1, initial_weights=3.0)
+        run_rounds(process, cohort_fn, 1, initial_weights=weights)
 
 
 def test_a_state_of_two_values_is_not_taken_for_state_and_metrics():
@@ -213,11 +215,17 @@ def test_a_round_of_empty_clients_is_told(train):
 
 
 def test_a_state_that_is_not_finite_is_divergence(train, process):
-    with runtime.compile(process) as runner:
-        weights = runner.get_model_weights(runner.initialize())
-        nan = tf.nest.map_structure(lambda array: array * np.float32(np.nan), weights)
-        with pytest.raises(DivergedError, match="Round 1 diverged: the server's state") as caught:
-            train(1, process=runner, initial_weights=nan)
+    class SpoilState(Callback):
+        def on_start(self, run):
+            weights = runner.get_model_weights(run.state)
+            nan = tf.nest.map_structure(lambda array: array * np.float32(np.nan), weights)
+            run.state = runner.set_model_weights(run.state, nan)
+
+    with (
+        runtime.compile(process) as runner,
+        pytest.raises(DivergedError, match="Round 1 diverged: the server's state") as caught,
+    ):
+        train(1, process=runner, callbacks=[SpoilState()])
     assert caught.value.round_num == 1
 
 
