@@ -71,10 +71,12 @@ def client_drift(
     margin = 0.06 * max(high - low)
     across, tall = high - low + 2 * margin
     width, height = 5.0 * across / max(across, tall), 5.0 * tall / max(across, tall)
+    # Rounded, for a notebook stores the size as text, and the last digits of a run may differ.
+    size = round(1.0 + max(2.5, width) * len(settings), 1), round(1.8 + height, 1)
     figure, panels = plt.subplots(
         1,
         len(settings),
-        figsize=(1.0 + max(2.5, width) * len(settings), 1.8 + height),
+        figsize=size,
         sharex=True,
         sharey=True,
         squeeze=False,
