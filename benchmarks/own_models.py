@@ -5,8 +5,8 @@ with an iterator loop, and runs on both runtimes: the same clients, batches of 2
 examples. The runtimes run in turn in one process, medians. A time counts only if the weights agree. In
 processes of their own: the first round, from `compile` to its end, with nothing on disk.
 
-Writes results/own_models.csv: wall seconds, and CPU seconds of all processes. About 45 minutes on 2
-cores; `--only REGEX` runs the cases whose "model, loop" it finds and writes nothing.
+Writes results/own_models.csv, case by case: wall seconds, and CPU seconds of all processes. About 45
+minutes on 2 cores; `--only REGEX` runs the cases whose "model, loop" it finds and keeps the others' rows.
 """
 
 import argparse
@@ -28,7 +28,8 @@ import tensorflow_federated as tff
 from _common import ROOT, choose_path, create_parser
 
 from fedlab import models, runtime
-from fedlab.experiments.results import write_results
+from fedlab.experiments.results import FIRST_LINE, provenance
+from fedlab.files import write_text
 from fedlab.runtime.graph_loading import disk_cache
 
 LEARNING_RATE, BATCH_SIZE, SEED = 0.02, 20, 0
@@ -36,6 +37,7 @@ COHORTS = [(20, 1), (60, 1), (200, 1), (20, 5), (60, 5), (200, 5)]  # clients, b
 SECONDS_PER_CASE, MIN_RUNS, MAX_RUNS = 12, 3, 9
 NUM_PROCESSES, FIRST_COHORT = 3, (20, 1)
 RUNTIMES = ("local", "tff")
+DATASET = "random numbers"
 TOLERANCE = 1e-5
 WORDS = [f"word{number}" for number in range(200)]
 SEQUENCE_LENGTH, VOCABULARY_SIZE, NUM_CLASSES = 20, 1000, 10
@@ -241,21 +243,29 @@ def measure_here(model: str, loop: str, name: str) -> tuple[float, float]:
 
 def main() -> None:
     parser = create_parser(__doc__)
-    parser.add_argument("--only", metavar="REGEX", default="", help="run these, write nothing")
+    parser.add_argument("--only", metavar="REGEX", default="", help="run these, keep the others")
     parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
         *case, path = args.measure
         Path(path).write_text(" ".join(map(str, measure_here(*case))))
         return
-    target = choose_path("own_models.csv", {}, args.to)
-    cases = [(model, loop) for model in MODELS for loop in LOOPS]
-    rows = []
-    for case in cases:
-        if re.search(args.only, ", ".join(case)):
-            rows += [*measure_rounds(*case), measure_first_rounds(*case)]
-    if not args.only:
-        write_results(target, pd.DataFrame(rows).round(4), seed=SEED, digests={})
+    target = Path(choose_path("own_models.csv", {DATASET: ""}, args.to))
+    for model in MODELS:
+        for loop in LOOPS:
+            if re.search(args.only, f"{model}, {loop}"):
+                rows = [*measure_rounds(model, loop), measure_first_rounds(model, loop)]
+                write_case(target, pd.DataFrame(rows).round(4))
+
+
+def write_case(target: Path, rows: pd.DataFrame) -> None:
+    """Writes the rows of a case, in the place of its older ones."""
+    rows = rows.assign(dataset=DATASET, seed=SEED, **provenance())
+    if target.exists():
+        stored = pd.read_csv(target)
+        is_same = (stored.model == rows.model[0]) & (stored.loop == rows.loop[0])
+        rows = pd.concat([stored[~is_same], rows])
+    write_text(target, rows.to_csv(index=False), first_line=FIRST_LINE)
 
 
 if __name__ == "__main__":
