@@ -17,7 +17,9 @@ def slow_cohort(num_epochs=500):
 def ray_processes() -> list[psutil.Process]:
     """The descendants of this process but for TFF's worker, which another test may have started."""
     children = psutil.Process().children()
-    ray = [child for child in children if "tff-worker" not in " ".join(child.cmdline())]
+    # TFF's worker is run by its descriptor, so only its options tell it.
+    tff = "--max_concurrent_computation_calls"
+    ray = [child for child in children if tff not in " ".join(child.cmdline())]
     return [*ray, *(grandchild for child in ray for grandchild in child.children(recursive=True))]
 
 
