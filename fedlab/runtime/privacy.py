@@ -11,10 +11,11 @@ A mechanism gives its name to the operations that make what a client sends:
         record = clip(update)
 """
 
+import collections
 import contextlib
 import dataclasses
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import tensorflow as tf
@@ -48,6 +49,7 @@ class SentTensor:
         name: Its place in the TFF type of what a client sends, such as `accuracy[0]`.
         type_signature: Its TFF type, with dtype and shape.
         mechanism: Name of the mechanism that made it, or "".
+        mechanism_use: Which use of the mechanism: tensors of one use are clipped together.
         is_securely_summed: Whether TFF's type has it among the integers of a secure sum.
         is_metric: Whether it belongs to the training metrics of a `LearningProcess`.
     """
@@ -55,6 +57,7 @@ class SentTensor:
     name: str
     type_signature: tff.TensorType
     mechanism: str
+    mechanism_use: str
     is_securely_summed: bool
     is_metric: bool
 
@@ -82,7 +85,7 @@ def find_sent(computation: tff.Computation, form: Form) -> list[SentTensor]:
     graph_def = tf.compat.v1.GraphDef.FromString(form.work.graph.graph_def)
     nodes = {node.name: node for node in graph_def.node}
     return [
-        SentTensor(name.lstrip("."), leaf, _find_mechanism(nodes, output), is_secure, is_metric)
+        SentTensor(name.lstrip("."), leaf, *_find_mechanism(nodes, output), is_secure, is_metric)
         for (name, leaf, is_metric, is_secure), output in zip(
             leaves, form.work.graph.outputs, strict=True
         )
@@ -113,6 +116,7 @@ def check_sent(
     mechanisms = {tensor.mechanism for tensor in sent} - {""}
     if plan is not None:
         _check_plan(plan, mechanisms)
+        _check_used_once(sent)
     if not mechanisms and not sums_securely:
         return
     # Noise covers the sum itself, a secure sum only each client's part: the noise is the promise.
@@ -179,6 +183,16 @@ def _check_plan(plan: PrivacyPlan, mechanisms: set[str]) -> None:
         )
 
 
+def _check_used_once(sent: Iterable[SentTensor]) -> None:
+    uses = {(tensor.mechanism, tensor.mechanism_use) for tensor in sent if tensor.mechanism}
+    for mechanism, count in collections.Counter(name for name, _ in uses).items():
+        if count > 1:
+            raise PrivacyError(
+                f"Each client sends {count} results of the mechanism {mechanism}, each clipped by "
+                "itself, and the plan accounts for one. Take an algorithm that sends its update alone."
+            )
+
+
 def _find_metric_names(result: tff.Type) -> set[tuple[str, ...]]:
     """Returns the names of each group of training metrics that a learning process reports."""
     if isinstance(result, tff.FederatedType):
@@ -214,12 +228,12 @@ def _flatten(
         yield from _flatten(field, name + place, metric_names, is_metric)
 
 
-def _find_mechanism(nodes: dict[str, Any], output: str) -> str:
+def _find_mechanism(nodes: dict[str, Any], output: str) -> tuple[str, str]:
     node = nodes[source_name(output)]
     while node.op == "Identity":
         node = nodes[source_name(node.input[0])]
-    found = _SCOPE.findall(node.name)
-    return found[0] if found else ""
+    found = _SCOPE.search(node.name)
+    return (found[1], node.name[: found.start()]) if found else ("", "")
 
 
 def _describe(tensors: Collection[SentTensor]) -> str:

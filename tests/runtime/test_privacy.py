@@ -64,17 +64,20 @@ def is_weighted(aggregator):
     return isinstance(aggregator, tff.aggregators.WeightedAggregationFactory)
 
 
-@pytest.mark.parametrize("build_fn", BUILDERS.values(), ids=BUILDERS)
-@AGGREGATORS
-def test_without_metrics_a_protected_update_is_all(build_fn, aggregator_fn, options):
+def build_without_metrics(build_fn, aggregator_fn):
     aggregator = aggregator_fn()
-    process = build_fn(
+    return build_fn(
         FUNCTIONAL,
         weighted=is_weighted(aggregator),
         aggregator=aggregator,
         metrics_aggregator=learning.leave_out_metrics,
     )
-    check(process, **options)
+
+
+@pytest.mark.parametrize("build_fn", BUILDERS.values(), ids=BUILDERS)
+@AGGREGATORS
+def test_without_metrics_a_protected_update_is_all(build_fn, aggregator_fn, options):
+    check(build_without_metrics(build_fn, aggregator_fn), **options)
 
 
 @AGGREGATORS
@@ -99,13 +102,7 @@ def test_secure_metrics_are_protected_by_the_secure_sum():
 @pytest.mark.parametrize("build_fn", MIME.values(), ids=MIME)
 @AGGREGATORS
 def test_mime_lite_sends_its_gradients_past_a_private_aggregator(build_fn, aggregator_fn, options):
-    aggregator = aggregator_fn()
-    process = build_fn(
-        FUNCTIONAL,
-        weighted=is_weighted(aggregator),
-        aggregator=aggregator,
-        metrics_aggregator=learning.leave_out_metrics,
-    )
+    process = build_without_metrics(build_fn, aggregator_fn)
     with pytest.raises(runtime.PrivacyError, match=r"in the clear: 1 of float32\[784,10\]"):
         check(process, metrics_in_the_clear=True, **options)
 
@@ -149,6 +146,20 @@ def test_a_plan_is_for_the_process_that_was_built_from_it():
         compile(build_private(aggregator=less_noise), privacy_plan=PLAN)
     with pytest.raises(runtime.PrivacyError, match=r"aggregator=plan.build_aggregator\(\)"):
         compile(build_private(aggregator=None), privacy_plan=PLAN)
+
+
+def test_a_mechanism_that_is_used_twice_is_not_the_plan_s():
+    aggregator = tff.aggregators.as_weighted_aggregator(PLAN.build_aggregator())
+    process = tff.learning.algorithms.build_weighted_mime_lite(
+        FUNCTIONAL,
+        tff.learning.optimizers.build_sgdm(0.1, 0.9),
+        model_aggregator=aggregator,
+        full_gradient_aggregator=aggregator,
+        metrics_aggregator=learning.leave_out_metrics,
+    )
+    check(process)  # all is clipped and gets noise; nobody says for how much
+    with pytest.raises(runtime.PrivacyError, match="sends 2 results of the mechanism gaussian"):
+        check(process, plan=PLAN)
 
 
 @pytest.mark.parametrize("name", ["local", "tff"])
