@@ -28,8 +28,7 @@ import tensorflow_federated as tff
 from _common import ROOT, choose_path, create_parser
 
 from fedlab import models, runtime
-from fedlab.experiments.results import FIRST_LINE, provenance
-from fedlab.files import write_text
+from fedlab.experiments.results import write_results
 from fedlab.runtime.graph_loading import disk_cache
 
 LEARNING_RATE, BATCH_SIZE, SEED = 0.02, 20, 0
@@ -250,22 +249,14 @@ def main() -> None:
         *case, path = args.measure
         Path(path).write_text(" ".join(map(str, measure_here(*case))))
         return
-    target = Path(choose_path("own_models.csv", {DATASET: ""}, args.to))
+    digests = {DATASET: ""}  # made here from the seed
+    target = choose_path("own_models.csv", digests, args.to)
     for model in MODELS:
         for loop in LOOPS:
             if re.search(args.only, f"{model}, {loop}"):
                 rows = [*measure_rounds(model, loop), measure_first_rounds(model, loop)]
-                write_case(target, pd.DataFrame(rows).round(4))
-
-
-def write_case(target: Path, rows: pd.DataFrame) -> None:
-    """Writes the rows of a case, in the place of its older ones."""
-    rows = rows.assign(dataset=DATASET, seed=SEED, **provenance())
-    if target.exists():
-        stored = pd.read_csv(target)
-        is_same = (stored.model == rows.model[0]) & (stored.loop == rows.loop[0])
-        rows = pd.concat([stored[~is_same], rows])
-    write_text(target, rows.to_csv(index=False), first_line=FIRST_LINE)
+                table = pd.DataFrame(rows).round(4).assign(dataset=DATASET)
+                write_results(target, table, seed=SEED, digests=digests, key=("model", "loop"))
 
 
 if __name__ == "__main__":

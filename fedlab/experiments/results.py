@@ -5,7 +5,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +24,7 @@ def write_results(
     *,
     seed: int | pd.Series,
     digests: Mapping[str, str],
+    key: Sequence[str] = (),
 ) -> None:
     """Writes rows to a CSV file, with data, seed, versions, machine and command beside each.
 
@@ -32,6 +33,8 @@ def write_results(
         rows: What was measured; the column `dataset` names the data set of each row.
         seed: The seed that it was measured with, or that of each row.
         digests: The digest (`FederatedDataset.sha256`) of each data set that the rows name.
+        key: Columns that name a case. With them the stored rows of other cases stay, each with the
+            seed, versions, machine and command that it was measured with. Without, none stays.
 
     Raises:
         ValueError: The file holds results of other data, or is no results file; it is left as it is.
@@ -40,7 +43,13 @@ def write_results(
     check_replaces(path, digests)
     dataset_sha256 = rows["dataset"].map(dict(digests))
     table = rows.assign(dataset_sha256=dataset_sha256, seed=seed, **provenance())
-    write_text(Path(path), table.to_csv(index=False), first_line=FIRST_LINE)
+    target = Path(path)
+    if key and target.exists() and target.stat().st_size:
+        stored = pd.read_csv(target, dtype=str)  # as it stands there, to the last digit
+        cases = pd.MultiIndex.from_frame(table[list(key)].astype(str))
+        is_other = ~pd.MultiIndex.from_frame(stored[list(key)]).isin(cases)
+        table = pd.concat([stored[is_other], table])[list(table)]
+    write_text(target, table.to_csv(index=False), first_line=FIRST_LINE)
 
 
 def check_replaces(

@@ -43,6 +43,26 @@ def test_results_of_the_same_data_and_more_give_way(tmp_path, new):
     assert pd.read_csv(path).dataset.tolist() == list(new)
 
 
+def test_a_case_measured_again_replaces_its_rows_and_leaves_the_others(tmp_path):
+    path = tmp_path / "x.csv"
+
+    def write_case(clients, seconds, seed):
+        rows = pd.DataFrame({"dataset": "digits", "clients": [clients] * 2, "seconds": seconds})
+        write_results(path, rows, seed=seed, digests=DIGITS, key=("dataset", "clients"))
+
+    write_case(5, [0.10, 0.2], 1)
+    first = path.read_text().splitlines()[:3]
+    write_case(20, [0.3, 0.4], 2)
+    write_case(20, [0.5, 0.6], 3)
+    assert path.read_text().splitlines()[:3] == first
+    read = pd.read_csv(path)
+    assert read.seconds.tolist() == [0.1, 0.2, 0.5, 0.6]
+    assert read.seed.tolist() == [1, 1, 3, 3]
+    rows = pd.DataFrame({"dataset": ["writer digits"], "clients": 5})
+    with pytest.raises(ValueError, match="holds results of 'digits'"):
+        write_results(path, rows, seed=1, digests=WRITERS, key=("dataset", "clients"))
+
+
 @pytest.mark.parametrize(
     "stored, new, message",
     [
