@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -153,3 +154,26 @@ def test_the_citation_is_of_this_version():
     version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert str(citation["version"]) == version[1]
     assert f"## {version[1]}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_table_of_own_models_is_that_of_the_benchmark():
+    """Each cell is the range over the cohorts of a model, a loop and a number of batches."""
+    rows = pd.read_csv(ROOT / "results" / "own_models.csv")
+    text = (ROOT / "docs" / "runtime.md").read_text()
+    found = re.findall(
+        r"^\| (linear|hash table|the article's CNN|LSTM)\D[^|]*\|(.*)\|$", text, re.MULTILINE
+    )
+    models = {"linear": "dense", "hash table": "hash table", "the article's CNN": "CNN"}
+    assert len(found) == rows.model.nunique() == 4
+    for name, cells in found:
+        is_model = rows.model == models.get(name, name)
+        is_round = rows.measure == "round"
+        expected = [
+            rows[is_model & is_round & rows.loop.str.startswith(loop) & (rows.num_batches == count)]
+            for loop in ("reduce", "iterator")
+            for count in (1, 5)
+        ] + [rows[is_model & ~is_round]]
+        for cell, measured in zip(cells.split("|"), expected, strict=True):
+            ends = [float(number) for number in re.findall(r"[\d.]+", cell)]
+            ratios = measured.wall_ratio
+            assert (ends[0], ends[-1]) == (round(ratios.min(), 2), round(ratios.max(), 2)), name
