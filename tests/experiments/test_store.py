@@ -1,15 +1,12 @@
 """Finished runs stay: after a kill, beside damaged files, and against other versions and data."""
 
 import json
-import os
-import random
 import signal
-import subprocess
 import time
 
 import pandas as pd
 import pytest
-from helpers import studies, tiny
+from helpers import kills, studies, tiny
 from helpers.studies import CONFIG, change, create_model
 
 from fedlab.experiments import Store, execution, run, run_all, store
@@ -150,44 +147,22 @@ def test_a_study_that_was_killed_goes_on_with_what_is_missing(tmp_path):
 
 def test_a_study_killed_at_any_moment_ends_with_the_same_bits(tmp_path):
     folder = tmp_path / "study"
-    # Each attempt is a fork of one Python that has imported TFF. It runs the study until it is killed.
-    attempts = tiny.start(
-        f"""
-        import os
+    moments = kills.kill_again_and_again(
+        """
         from helpers import studies
         from fedlab.experiments import Store, run_all
-        while True:
-            pid = os.fork()
-            if pid == 0:
-                break
-            print(pid, flush=True)
-            if os.waitpid(pid, 0)[1] == 0:
-                os._exit(0)
+        """,
+        f"""
         dataset, configs = studies.create_dataset(), [studies.CONFIG]
         seeds = range({2 * tiny.NUM_REPEATS})
         store = Store({str(folder)!r}, dataset)
         for _ in run_all(studies.build_study(*configs), configs, seeds, dataset, store, progress=False):
             pass
         """,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        is_time_fn=lambda kill: len(list(folder.glob("*_*.json"))) >= kill,
+        longest_wait_fn=lambda kill: 1.0,
+        observe_fn=lambda: len(list(folder.glob("*_*.json"))),
     )
-    moments = []
-    try:
-        for kill in range(tiny.NUM_REPEATS):
-            pid = int(attempts.stdout.readline())
-            deadline = time.monotonic() + tiny.TIMEOUT
-            while len(list(folder.glob("*_*.json"))) < kill:
-                assert time.monotonic() < deadline
-                assert attempts.poll() is None
-                time.sleep(0.001)
-            time.sleep(random.random())
-            os.kill(pid, signal.SIGKILL)
-            moments.append(len(list(folder.glob("*_*.json"))))
-        assert attempts.wait(tiny.TIMEOUT * tiny.NUM_REPEATS) == 0
-    finally:
-        attempts.kill()
-        attempts.stdout.close()
     print(f"Killed {len(moments)} times (runs that were finished):", moments)
     seeds = range(2 * tiny.NUM_REPEATS)
     unbroken = map(without_times, finish(tmp_path / "unbroken", [CONFIG], seeds))

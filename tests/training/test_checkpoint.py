@@ -2,17 +2,14 @@
 
 import json
 import os
-import random
 import shutil
-import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
-from helpers import tiny
+from helpers import kills, tiny
 
 from fedlab import models, runtime
 from fedlab.checkpoints import FOLDER_NAME, FolderInUseError
@@ -219,20 +216,14 @@ def newest(folder):
 
 def test_killed_at_any_moment_it_ends_as_if_it_never_had_been(train, tmp_path):
     num_rounds, folder = 5 * tiny.NUM_REPEATS, tmp_path / "run"
-    # Each attempt is a fork of one Python that has imported TFF, which takes its time.
-    attempts = tiny.start(
-        f"""
-        import json, os
+    moments = kills.kill_again_and_again(
+        """
+        import json
         import numpy as np
         from helpers import tiny
         from fedlab.training import Checkpoint, run_rounds
-        while True:
-            pid = os.fork()
-            if pid == 0:
-                break
-            print(pid, flush=True)
-            if os.waitpid(pid, 0)[1] == 0:
-                os._exit(0)
+        """,
+        f"""
         run = run_rounds(
             tiny.build_process(), tiny.COHORT_FN, {num_rounds}, evaluate_fn=tiny.evaluate,
             callbacks=[Checkpoint({str(folder)!r})],
@@ -240,26 +231,10 @@ def test_killed_at_any_moment_it_ends_as_if_it_never_had_been(train, tmp_path):
         np.savez({str(tmp_path / "weights.npz")!r}, *run.weights.trainable)
         open({str(tmp_path / "records.json")!r}, "w").write(json.dumps(run.records))
         """,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        is_time_fn=lambda kill: newest(folder) > 3 * kill and (kill % 2 == 1 or saving(folder)),
+        longest_wait_fn=lambda kill: 0.05 if kill % 2 else 0.005,
+        observe_fn=lambda: (newest(folder), saving(folder)),
     )
-    moments = []
-    try:
-        for kill in range(tiny.NUM_REPEATS):
-            pid = int(attempts.stdout.readline())
-            while_saving = kill % 2 == 0
-            deadline = time.monotonic() + tiny.TIMEOUT
-            while newest(folder) < 3 * kill + 1 or (while_saving and not saving(folder)):
-                assert time.monotonic() < deadline
-                assert attempts.poll() is None
-                time.sleep(0.0002)
-            time.sleep(random.random() * (0.005 if while_saving else 0.05))
-            os.kill(pid, 9)
-            moments.append((newest(folder), saving(folder)))
-        assert attempts.wait(tiny.TIMEOUT * tiny.NUM_REPEATS) == 0
-    finally:
-        attempts.kill()
-        attempts.stdout.close()
     print(f"Killed {len(moments)} times (newest checkpoint, in a save):", moments)
     unbroken = train(num_rounds)
     with np.load(tmp_path / "weights.npz") as found:
