@@ -4,12 +4,12 @@ from fedlab.data.arrays import from_arrays
 from fedlab.data.client_data import (
     MemoryClientData,
     client_arrays,
-    pool,
     split_clients,
 )
 from fedlab.data.digits import load_digits
 from fedlab.data.emnist import load_emnist, load_sqlite
 from fedlab.data.federated_dataset import FederatedDataset
+from fedlab.data.pooling import pool, take
 from fedlab.data.registry import (
     DatasetEntry,
     cite,
@@ -43,4 +43,5 @@ __all__ = [
     "selected",
     "show_name",
     "split_clients",
+    "take",
 ]

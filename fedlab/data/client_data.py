@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from fedlab import _tensorflow as _tensorflow
 from fedlab.checks import (
     check_callable,
     check_count,
+    check_flag,
     check_ids,
     check_instance,
     check_labels,
@@ -26,6 +27,7 @@ from fedlab.data.elements import (
     check_image_shape,
     image_element_spec,
 )
+from fedlab.data.grey_levels import GreyLevels, compress
 
 NUM_DIGITS = 10
 
@@ -43,6 +45,9 @@ class Examples(NamedTuple):
     labels: np.ndarray
 
 
+_Stored: TypeAlias = tuple[np.ndarray | GreyLevels, np.ndarray]  # pixels and labels
+
+
 class MemoryClientData(tff.simulation.datasets.ClientData):
     """Client data that is read once per client, checked, and then stays in memory.
 
@@ -54,6 +59,9 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
             the examples are first used.
         num_classes: Number of labels; labels lie in [0, num_classes).
         image_shape: Shape of one image, (height, width) or (height, width, channels).
+        compact: Whether images of at most 256 grey levels are kept as bytes, a quarter of the
+            memory, where this loses nothing. `examples` then makes its arrays anew at each call. For
+            data that are read from a file; of arrays that are in memory it would be a second copy.
 
     Attributes:
         num_classes: Number of labels; labels lie in [0, num_classes).
@@ -76,13 +84,16 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         read_fn: Callable[[str], Examples],
         num_classes: int = NUM_DIGITS,
         image_shape: Sequence[int] = DIGIT_SHAPE,
+        *,
+        compact: bool = False,
     ):
         self._client_ids = sorted(check_ids("client_ids", client_ids))
         self._known = frozenset(self._client_ids)
         self._read_fn = check_callable("read_fn", read_fn)
         self.num_classes = check_count("num_classes", num_classes)
         self.image_shape = check_image_shape(image_shape)
-        self._examples: dict[str, Examples] = {}
+        self._compact = check_flag("compact", compact)
+        self._stored: dict[str, _Stored] = {}
 
     @property
     def client_ids(self) -> list[str]:
@@ -103,13 +114,28 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         Raises:
             ValueError: There is no such client, or its examples are not usable.
         """
+        pixels, labels = self._read(client_id)
+        return Examples(pixels.expand() if isinstance(pixels, GreyLevels) else pixels, labels)
+
+    def num_examples(self, client_id: str) -> int:
+        """Returns the number of one client's examples.
+
+        Args:
+            client_id: One of `client_ids`.
+
+        Raises:
+            ValueError: There is no such client, or its examples are not usable.
+        """
+        return len(self._read(client_id)[1])
+
+    def _read(self, client_id: str) -> _Stored:
         check_known([client_id], self._known, "client_id")
-        if client_id not in self._examples:
+        if client_id not in self._stored:
             pixels, labels = self._read_fn(client_id)
-            self._examples[client_id] = check_examples(
-                client_id, pixels, labels, self.num_classes, self.image_shape
-            )
-        return self._examples[client_id]
+            examples = check_examples(client_id, pixels, labels, self.num_classes, self.image_shape)
+            compressed = compress(examples.pixels) if self._compact else None
+            self._stored[client_id] = compressed or examples.pixels, examples.labels
+        return self._stored[client_id]
 
     def create_tf_dataset_for_client(self, client_id: str) -> tf.data.Dataset:
         """Returns one client's examples as a dataset with one element per example.
@@ -133,8 +159,9 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         For an unknown client the dataset raises TensorFlow's `InvalidArgumentError`.
         """
         client_ids = self._client_ids
-        pixels, labels = pool(self)
-        ends = np.cumsum([len(self.examples(client_id).labels) for client_id in client_ids])
+        every = [self.examples(client_id) for client_id in client_ids]
+        pixels, labels = (np.concatenate(arrays) for arrays in zip(*every, strict=True))
+        ends = np.cumsum([self.num_examples(client_id) for client_id in client_ids])
         starts = np.concatenate([[0], ends[:-1]])
 
         def dataset_fn(client_id):
@@ -160,7 +187,11 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
             ValueError: There is no such client, there are no ids, or a client is named twice.
         """
         client_ids = check_ids("client_ids", client_ids, known=self._known)
-        return MemoryClientData(client_ids, self.examples, self.num_classes, self.image_shape)
+        selected = MemoryClientData(
+            client_ids, self._read_fn, self.num_classes, self.image_shape, compact=self._compact
+        )
+        selected._stored = self._stored
+        return selected
 
 
 def check_known(
@@ -248,34 +279,11 @@ def client_arrays(client_data: tff.simulation.datasets.ClientData, client_id: st
         ValueError: There is no such client, or its examples are not usable.
     """
     check_client_data("client_data", client_data)
-    check_known([client_id], client_data.client_ids, "client_id")
     if isinstance(client_data, MemoryClientData):
         return client_data.examples(client_id)
+    check_known([client_id], client_data.client_ids, "client_id")
     elements = list(client_data.create_tf_dataset_for_client(client_id).as_numpy_iterator())
     pixels = np.array([element["pixels"] for element in elements])
     labels = np.array([element["label"] for element in elements])
     image_shape = client_data.element_type_structure["pixels"].shape
     return check_examples(client_id, pixels, labels, num_classes=62, image_shape=image_shape)
-
-
-def pool(client_data: MemoryClientData, max_examples: int | None = None) -> Examples:
-    """Returns the examples of all clients, in the order of the client ids.
-
-    Args:
-        client_data: The clients' data.
-        max_examples: Largest number of examples of each client; the first are taken. Default: all.
-
-    Returns:
-        Arrays with the examples of all clients.
-
-    Raises:
-        ValueError: A client's examples are not usable.
-    """
-    check_instance("client_data", client_data, MemoryClientData, "a MemoryClientData")
-    if max_examples is not None:
-        max_examples = check_count("max_examples", max_examples)
-    examples = [client_data.examples(client_id) for client_id in client_data.client_ids]
-    return Examples(
-        np.concatenate([each.pixels[:max_examples] for each in examples]),
-        np.concatenate([each.labels[:max_examples] for each in examples]),
-    )

@@ -151,7 +151,9 @@ def _load_split(path: Path, split: str, num_classes: int) -> MemoryClientData:
                 f"Found {sqlite_file.shorten(repr(client_id))}."
             )
     read_fn = functools.partial(_read_client, path, split)
-    return MemoryClientData([client_id for (client_id,) in rows], read_fn, num_classes)
+    return MemoryClientData(
+        [client_id for (client_id,) in rows], read_fn, num_classes, compact=True
+    )
 
 
 def _read_client(path: Path, split: str, client_id: str) -> Examples:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from fedlab.checks import check_callable, check_flag, check_instance, check_text
-from fedlab.data.client_data import Examples, MemoryClientData, pool
+from fedlab.data.client_data import Examples, MemoryClientData
+from fedlab.data.pooling import pool
 
 PUBLIC_FRACTION = 0.2  # of the clients, if the data set has no public examples of its own
 
@@ -76,7 +77,7 @@ class FederatedDataset:
     @functools.cached_property
     def test_owners(self) -> np.ndarray:
         """The id of the client of each example in `pooled_test`: str (num_test,)."""
-        sizes = [len(self.test.examples(client_id).labels) for client_id in self.test.client_ids]
+        sizes = [self.test.num_examples(client_id) for client_id in self.test.client_ids]
         return np.repeat(self.test.client_ids, sizes)
 
     @functools.cached_property

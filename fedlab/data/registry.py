@@ -15,10 +15,11 @@ import numpy as np
 
 from fedlab.checks import check_callable, check_instance, check_text
 from fedlab.checks import describe as describe_value
-from fedlab.data.client_data import Examples, MemoryClientData, pool
+from fedlab.data.client_data import Examples, MemoryClientData
 from fedlab.data.digits import load_digits
 from fedlab.data.emnist import load_emnist, load_sqlite
 from fedlab.data.federated_dataset import FederatedDataset
+from fedlab.data.pooling import pool
 from fedlab.data.writer_digits import load_writer_digits
 from fedlab.dataset_names import (
     DATASET_VARIABLE,

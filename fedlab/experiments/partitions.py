@@ -2,7 +2,8 @@
 
 from fedlab.caching import cache_while_alive
 from fedlab.data import partition
-from fedlab.data.client_data import Examples, MemoryClientData, pool
+from fedlab.data.client_data import Examples, MemoryClientData
+from fedlab.data.pooling import pool
 from fedlab.experiments.config import RunConfig
 
 
