@@ -20,7 +20,7 @@ from fedlab.random_streams import random_stream
 NUM_WRITERS = 3_383
 NUM_DIGITS = {"digits_only_train": 341_873, "digits_only_test": 40_832}
 NAME = "generated, Federated EMNIST's size"  # in results
-_NUM_STYLES = 16
+NUM_STYLES = 16
 _MAX_SHIFT = 2  # pixels up, down, left and right
 _NUM_LEVELS = 255  # LEAF divides bytes by 255
 _SCHEMA = (
@@ -71,7 +71,7 @@ def _draw_images(seed: int) -> np.ndarray:
     rng, source = random_stream("benchmark styles", seed), load_digits().images / 16
     styles = [
         Style(rng.normal(0.1, 0.2), rng.uniform(0.8, 1.05), rng.uniform(0.8, 1.1), 0.4)
-        for _ in range(_NUM_STYLES)
+        for _ in range(NUM_STYLES)
     ]
     drawn = np.stack([render(source, style) for style in styles])
     return np.rint(drawn * _NUM_LEVELS).astype(np.uint8)
@@ -79,7 +79,7 @@ def _draw_images(seed: int) -> np.ndarray:
 
 def _choose_style(number: int) -> tuple[int, tuple[int, int]]:
     """Returns a writer's style, and how far its digits are moved; 400 different ones in all."""
-    position, style = divmod(number, _NUM_STYLES)
+    position, style = divmod(number, NUM_STYLES)
     down, right = np.unravel_index(position % (2 * _MAX_SHIFT + 1) ** 2, (2 * _MAX_SHIFT + 1,) * 2)
     return style, (int(down) - _MAX_SHIFT, int(right) - _MAX_SHIFT)
 

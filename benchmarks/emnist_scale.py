@@ -2,8 +2,9 @@
 
 3,383 writers, 341,873 digits to train on and 40,832 to test on, in a generated file of Federated
 EMNIST's format (1.6 GB in a temporary folder, removed at the end). Each measurement has a process of
-its own. Measured are seconds, the process's largest resident memory (`peak_bytes`, imports included),
-and what the step adds at its peak to what was resident before it (`added_bytes`):
+its own. Measured are seconds, those of the processor (all cores together, also where other programs
+compute), the process's largest resident memory (`peak_bytes`, imports included), and what the step
+adds at its peak to what was resident before it (`added_bytes`):
 
 - imports alone; opening the file; reading every digit; the data set's digest
 - what lessons 1 to 4 do with the data
@@ -67,15 +68,16 @@ class Meter:
         """Runs one step and adds its row."""
         before = psutil.Process().memory_info().rss
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         step()
-        seconds = time.perf_counter() - start
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
         peak = peak_bytes()
         self.rows.append(
             {
                 "measure": measure,
                 "num_clients": num_clients,
                 "seconds": seconds,
+                "cpu_seconds": cpu_seconds,
                 "peak_bytes": peak,
                 "added_bytes": peak - before,
             }
@@ -175,7 +177,9 @@ def measure_large_round(path: str, meter: Meter, num_clients: int) -> None:
     state = runner.initialize()
     runner.next(state, build_cohort_fn(train, fixed(client_ids[:2]))(1))
     cohort_fn = build_cohort_fn(train, fixed(client_ids))
-    meter.run(f"a round of {num_clients} clients", lambda: runner.next(state, cohort_fn(1)), num_clients)
+    meter.run(
+        f"a round of {num_clients} clients", lambda: runner.next(state, cohort_fn(1)), num_clients
+    )
 
 
 def measure_evaluation(path: str, meter: Meter) -> None:
@@ -276,7 +280,15 @@ def main() -> None:
             ]
     table = pd.DataFrame(rows).round(4)
     table.insert(0, "dataset", NAME)
-    columns = ["dataset", "measure", "num_clients", "seconds", "peak_bytes", "added_bytes"]
+    columns = [
+        "dataset",
+        "measure",
+        "num_clients",
+        "seconds",
+        "cpu_seconds",
+        "peak_bytes",
+        "added_bytes",
+    ]
     table = table.reindex(columns=[*columns, "failed_cells"])
     for column in ("num_clients", "peak_bytes", "added_bytes"):
         table[column] = table[column].astype("Int64")

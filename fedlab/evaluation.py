@@ -21,7 +21,7 @@ from fedlab.statistics import count_worst
 
 ClientData: TypeAlias = tff.simulation.datasets.ClientData
 Weights: TypeAlias = tff.learning.models.ModelWeights
-_MAX_KEPT_BYTES = 1 << 26  # of images as batches: about 21,000 digits
+MAX_KEPT_BYTES = 1 << 26  # of images as batches: about 21,000 digits
 
 
 def build_evaluate_fn(
@@ -71,7 +71,7 @@ def _may_keep_batches(client_data: ClientData, client_ids: list[str]) -> bool:
         return True
     num_examples = sum(client_data.num_examples(client_id) for client_id in client_ids)
     num_bytes = np.dtype(np.float32).itemsize * np.prod(client_data.image_shape)
-    return bool(num_examples * num_bytes <= _MAX_KEPT_BYTES)
+    return bool(num_examples * num_bytes <= MAX_KEPT_BYTES)
 
 
 def predict(

@@ -6,6 +6,8 @@ import pytest
 from helpers import tiny
 
 from fedlab import evaluation, models, runtime
+from fedlab.data.client_data import Examples, MemoryClientData
+from fedlab.data.preprocessing import Preprocessing
 from fedlab.learning import build_fed_avg
 
 DATA = tiny.create_data(40, 7, 130, 300)
@@ -40,6 +42,24 @@ def test_every_example_is_answered_once(predictions):
         np.testing.assert_array_equal(rows.prediction, logits.argmax(axis=1))
 
 
+def test_the_table_is_the_same_whatever_the_clients_sizes_are(weights):
+    pixels, labels = tiny.create_examples(1100)
+    sizes = {"a": 3, "b": 600, "c": 40, "d": 457}
+    ends = np.cumsum(list(sizes.values()))
+    examples = {
+        name: Examples(pixels[end - size : end], labels[end - size : end])
+        for (name, size), end in zip(sizes.items(), ends, strict=True)
+    }
+    read = [
+        MemoryClientData(sizes, examples.get),
+        MemoryClientData(["a"], lambda _: (pixels, labels)),
+    ]
+    tables = [evaluation.predict(weights, each, create_fn=tiny.create_model) for each in read]
+    assert tables[0].client_id.value_counts().to_dict() == sizes
+    columns = ["label", "prediction", "loss"]
+    pd.testing.assert_frame_equal(tables[0][columns], tables[1][columns], check_exact=True)
+
+
 @pytest.mark.parametrize("client_ids", [None, ["c2"], ["c3", "c0"]])
 def test_federated_evaluation_is_the_share_of_right_answers(model, weights, client_ids):
     evaluate_fn = evaluation.build_evaluate_fn(model, DATA, client_ids)
@@ -49,6 +69,27 @@ def test_federated_evaluation_is_the_share_of_right_answers(model, weights, clie
     assert found["eval_accuracy"] == pytest.approx(evaluation.accuracy(predictions), abs=1e-6)
     assert found["eval_loss"] == pytest.approx(predictions.loss.mean(), rel=1e-5)
     assert evaluate_fn(1, weights) == found  # nothing is carried over from call to call
+
+
+def test_large_data_are_evaluated_to_the_same_and_small_data_are_made_into_batches_once(
+    model, weights, monkeypatch
+):
+    made = []
+
+    def count(self, *arguments):
+        made.append(arguments)
+        return apply_to_arrays(self, *arguments)
+
+    apply_to_arrays = Preprocessing.apply_to_arrays
+    monkeypatch.setattr(Preprocessing, "apply_to_arrays", count)
+    found, num_made = [], []
+    for max_bytes in (evaluation.MAX_KEPT_BYTES, 0):
+        monkeypatch.setattr(evaluation, "MAX_KEPT_BYTES", max_bytes)
+        evaluate_fn = evaluation.build_evaluate_fn(model, DATA)
+        found += [evaluate_fn(1, weights) for _ in range(2)]
+        num_made.append(len(made))
+    assert found == [found[0]] * 4
+    assert num_made == [len(CLIENTS), 3 * len(CLIENTS)]
 
 
 def test_the_prefix_keeps_two_evaluations_apart(model, weights):

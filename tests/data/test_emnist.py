@@ -1,6 +1,7 @@
 """The SQLite file: read as TFF reads it, and told when it is damaged."""
 
 import contextlib
+import importlib
 import sqlite3
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from helpers import tiny
 
 from fedlab import data
 from fedlab.data.client_data import MemoryClientData
+from fedlab.data.elements import image_element_spec
 
 
 def writer_digits() -> Path:
@@ -55,6 +57,25 @@ def test_reads_as_tff_does(whole):
     theirs = tff.simulation.datasets.emnist.load_data(cache_dir=str(whole.parent))
     for dataset, tffs_own in zip(ours, theirs, strict=True):
         assert_reads_as_tff(dataset, tffs_own, dataset.client_ids)
+
+
+def test_the_benchmarks_generated_file_is_read_as_tff_reads_it(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "benchmarks")
+    emnist_file = importlib.import_module("_emnist_file")
+    monkeypatch.setattr(emnist_file, "NUM_STYLES", 2)
+    monkeypatch.setattr(emnist_file, "NUM_WRITERS", 20)
+    sizes = {"digits_only_train": 1001, "digits_only_test": 101}
+    monkeypatch.setattr(emnist_file, "NUM_DIGITS", sizes)
+    path = tmp_path / "generated.sqlite"
+    emnist_file.write_emnist_file(path, seed=0)
+    for split, dataset in zip(sizes, data.load_sqlite(path), strict=True):
+        tffs_own = tff.simulation.datasets.load_and_parse_sql_client_data(
+            str(path), image_element_spec(), split
+        )
+        assert_reads_as_tff(dataset, tffs_own, dataset.client_ids)
+        num_examples = [dataset.num_examples(client_id) for client_id in dataset.client_ids]
+        assert (len(num_examples), sum(num_examples)) == (20, sizes[split])
+        assert len(set(num_examples)) > 1
 
 
 def test_reads_a_file_that_tff_has_saved(tmp_path):

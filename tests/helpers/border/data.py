@@ -1,5 +1,6 @@
 """Good calls of the room data."""
 
+import numpy as np
 from helpers.border.calls import call, named
 from helpers.border.kinds import (
     BELOW_ONE,
@@ -54,8 +55,14 @@ DATA_CALLS = (
         read_fn=(dict, CALLABLE),
         num_classes=(10, COUNT),
         image_shape=((28, 28), SHAPE),
+        compact=(True, FLAG),
     ),
     named("data.MemoryClientData.examples", DATA.examples, client_id=("c0", choice("c0", "c1"))),
+    named(
+        "data.MemoryClientData.num_examples",
+        DATA.num_examples,
+        client_id=("c0", choice("c0", "c1")),
+    ),
     named("data.MemoryClientData.select", DATA.select, client_ids=(DATA.client_ids, KNOWN)),
     call(
         data.from_arrays,
@@ -72,6 +79,7 @@ DATA_CALLS = (
         client_id=("c0", choice("c0", "c1")),
     ),
     call(data.pool, client_data=(DATA, CLIENT_DATA), max_examples=(2, optional(COUNT))),
+    call(data.take, client_data=(DATA, CLIENT_DATA), rows=(np.array([2, 0]), labels([2, 0]))),
     call(
         data.split_clients, client_data=(DATA, CLIENT_DATA), num_unseen=(1, COUNT), seed=(0, SEED)
     ),
