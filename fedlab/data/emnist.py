@@ -39,7 +39,7 @@ def load_emnist(
     """Returns the real Federated EMNIST, which is downloaded once: a few hundred megabytes.
 
     The unpacked file has 3.5 GB or more: TFF's documentation counts 1,131,773 examples in it, each
-    with 3,136 bytes of pixels. All digits together take 1.2 GB of memory.
+    with 3,136 bytes of pixels. All digits together take 0.3 GB of memory, a byte for each pixel.
 
     The data are those of `tff.simulation.datasets.emnist.load_data`. Unlike TFF's loader, this
     function never uses a download that was cut off: the file gets its name after it is checked.
