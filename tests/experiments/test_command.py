@@ -203,9 +203,12 @@ def test_the_stop_button_keeps_what_is_done(tmp_path):
         for line in process.stdout:
             if line == "begin endless\n":
                 break
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=tiny.TIMEOUT)
-    assert process.returncode == 130
+        try:
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=tiny.TIMEOUT)
+        finally:
+            process.kill()  # its run has no end
+    assert process.returncode == 130, err
     assert "Stopped. Finished runs are kept" in err and "Traceback" not in err
     assert len(list(folder.glob("*_0.json"))) == 1
     assert not (folder / "out").exists()
