@@ -10,6 +10,7 @@ from pathlib import Path
 
 _LOCK = "lock"
 _MAX_HOLDER = 200  # characters of the lock's text that an error repeats
+_NUM_READS = 20  # tenths of a second that a busy machine has to let the holder write its name
 
 
 class FolderInUseError(RuntimeError):
@@ -37,8 +38,7 @@ def lock_folder(folder: Path) -> int | None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        time.sleep(0.1)  # the holder may only just have got it, and not written its name
-        holder = path.read_text(encoding="utf-8", errors="replace")[:_MAX_HOLDER].strip()
+        holder = _read_holder(path)
         raise FolderInUseError(
             f"{folder} is in use by {holder or 'another process'}. Wait until that run has ended, end "
             "it (in Jupyter, shut its kernel down), or choose another folder."
@@ -57,6 +57,15 @@ def lock_folder(folder: Path) -> int | None:
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"process {os.getpid()} on {platform.node()} since {since}\n".encode(), 0)
     return lock
+
+
+def _read_holder(path: Path) -> str:
+    """Returns what the holder wrote. It may only just have got the lock: that is waited for."""
+    for _ in range(_NUM_READS):
+        time.sleep(0.1)
+        if holder := path.read_text(encoding="utf-8", errors="replace")[:_MAX_HOLDER].strip():
+            return holder
+    return ""
 
 
 def unlock_folder(lock: int | None) -> None:
