@@ -14,7 +14,7 @@ adds at its peak to what was resident before it (`added_bytes`):
 
 `--lessons` runs the notebooks of lessons 1 to 4 on the file instead, and counts the cells that fail.
 
-Writes results/emnist_scale.csv. About 5 minutes on 2 idle cores, and as long with `--lessons`.
+Writes results/emnist_scale.csv. Both take minutes.
 """
 
 import argparse
@@ -280,16 +280,8 @@ def main() -> None:
             ]
     table = pd.DataFrame(rows).round(4)
     table.insert(0, "dataset", NAME)
-    columns = [
-        "dataset",
-        "measure",
-        "num_clients",
-        "seconds",
-        "cpu_seconds",
-        "peak_bytes",
-        "added_bytes",
-    ]
-    table = table.reindex(columns=[*columns, "failed_cells"])
+    first = ["dataset", "measure", "num_clients", "seconds", "cpu_seconds"]
+    table = table.reindex(columns=[*first, "peak_bytes", "added_bytes", "failed_cells"])
     for column in ("num_clients", "peak_bytes", "added_bytes"):
         table[column] = table[column].astype("Int64")
     key = ("dataset", "measure")

@@ -66,7 +66,7 @@ def build_evaluate_fn(
 
 
 def _may_keep_batches(client_data: ClientData, client_ids: list[str]) -> bool:
-    """Returns whether to make all batches once. To make them anew takes under a ms a client."""
+    """Returns whether to make all batches once; of large data they would be a second copy."""
     if not isinstance(client_data, MemoryClientData):  # it would be read anew
         return True
     num_examples = sum(client_data.num_examples(client_id) for client_id in client_ids)
