@@ -196,7 +196,8 @@ def _pretrain(dataset: FederatedDataset, network: Network, seed: int) -> Weights
     """Trains on the public digits: Adam, some epochs, shuffled."""
     preprocessing = dataclasses.replace(central_training.PRETRAINING, seed=seed)
     num_epochs = central_training.PRETRAINING_EPOCHS
-    epochs = central_training.batch_epochs(dataset.public_examples, preprocessing, num_epochs)
+    public = dataset.public_examples
+    epochs = central_training.batch_epochs("pre-training", public, preprocessing, num_epochs)
     rates = [central_training.PRETRAINING_RATE] * num_epochs
     *_, weights = network.fit(network.initial_weights(seed), epochs, rates, "adam")
     return weights
@@ -219,7 +220,8 @@ def _train_centrally(
     """Passes over all training digits."""
     examples = pool(dataset.participants(pretrained=config.pretrained), config.max_examples)
     preprocessing = _preprocessing(config, seed, max_examples=None)
-    epochs = central_training.batch_epochs(examples, preprocessing, config.num_rounds)
+    num_epochs = config.num_rounds
+    epochs = central_training.batch_epochs("central", examples, preprocessing, num_epochs)
     decay = config.client_rate_decay or 1.0
     rates = [config.client_learning_rate * decay**k for k in range(config.num_rounds)]
     fitted = network.fit(weights, epochs, rates, config.client_optimizer)

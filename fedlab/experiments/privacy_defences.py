@@ -28,6 +28,7 @@ from fedlab.experiments.privacy_configs import (
 from fedlab.experiments.privacy_start import pretrain
 from fedlab.experiments.store import Records
 from fedlab.experiments.timing import time_in_turn
+from fedlab.random_streams import random_stream
 from fedlab.training import run_rounds, weights_bytes
 
 IN_THE_CLEAR = "the secure sums' integers, in the clear"  # no row; the sums are compared with it
@@ -63,7 +64,7 @@ def split_writers(dataset: FederatedDataset, seed: int) -> Writers:
     """
     participants = dataset.participants(pretrained=True)
     client_ids = participants.client_ids[: 2 * (len(participants.client_ids) // 2)]
-    rng = np.random.default_rng(seed)
+    rng = random_stream("ledger: members", seed)
     members = sorted(rng.choice(client_ids, len(client_ids) // 2, replace=False))
     return Writers(participants.select(client_ids), client_ids, members)
 

@@ -27,7 +27,7 @@ def pretrain(dataset: FederatedDataset, seed: int) -> Weights:
     """
     network = small_network()
     batches = Preprocessing(batch_size=32, shuffle=True, seed=seed, augmentation="affine")
-    epochs = batch_epochs(dataset.public_examples, batches, NUM_EPOCHS)
+    epochs = batch_epochs("pre-training", dataset.public_examples, batches, NUM_EPOCHS)
     rates = [LEARNING_RATE * DECAY**epoch for epoch in range(NUM_EPOCHS)]
     *_, weights = network.fit(network.initial_weights(seed), epochs, rates, "adam")
     return weights
