@@ -1,7 +1,6 @@
 """One run: a configuration, a data set and a seed in; how good the model was, round by round, out."""
 
 import dataclasses
-import functools
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -174,15 +173,8 @@ class _Curve:
         return pd.DataFrame([*(row | empty for row in self._rows[:-1]), self._rows[-1] | last])
 
 
-@functools.lru_cache(maxsize=64)
-def _create(model: str, dropout_rate: float) -> CreateSeededFn:
-    if model == "cnn":
-        return models.create_cnn
-    return functools.partial(models.create_deeper_cnn, dropout_rate=dropout_rate)
-
-
 def _create_fn(config: RunConfig) -> CreateSeededFn:
-    return _create(config.model, config.dropout_rate)  # the same function each time: a cache's key
+    return models.create_cnn if config.model == "cnn" else models.create_deeper_cnn
 
 
 def _start(config: RunConfig, dataset: FederatedDataset, network: Network, seed: int) -> Weights:
