@@ -6,7 +6,7 @@ members; the others hold digits of the same kind and do not. All rows start from
 trained on public digits, and count each client once.
 
 - Accuracy: on the test digits of all writers, which nobody trained on.
-- Epsilon: of whole clients, of all rounds, at delta = members^-1.1, by the accountant.
+- Epsilon: of whole clients, of all rounds, at delta = 1 / (10 * members), by the accountant.
 - Seconds and bytes: of a round of one group of clients, all parties taking turns on this machine,
   keys included. Larger cohorts would be summed in such groups (Bonawitz et al. 2019, section 6).
 - Reconstruction: SSIM of what is rebuilt from what the server gets in round 1, one digit a client

@@ -110,7 +110,7 @@ def to_markdown(table: pd.DataFrame) -> str:
     explained = (
         f"{first.num_members} of the {first.dataset}' writers, the members, train for "
         f"{first.num_rounds} rounds from a model that was trained on public digits, and everybody "
-        f"gets the model; delta is {first.delta:.1e}. Accuracy: on the test digits of all writers. Seconds and bytes: a round "
+        f"gets the model; delta is {first.delta:.2g}. Accuracy: on the test digits of all writers. Seconds and bytes: a round "
         f"of {first.group_size} clients, the model included. SSIM: what the server rebuilds of a "
         f"digit of each of {first.group_size} clients; blank paper has {first.blank_ssim:.2f}. AUC: "
         "who was a member, from the finished model, with its 95% interval; a coin has 0.50. In "

@@ -116,6 +116,7 @@ def audit(
     upper: npt.ArrayLike,
     lower: npt.ArrayLike,
     *,
+    delta: float,
     largest: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -128,6 +129,7 @@ def audit(
         noise_multipliers: float (num_runs,): noise multipliers, each above 0.
         upper: float (num_runs,): the accountant's epsilons in nats, each above 0.
         lower: float (num_runs,): the audit's epsilons in nats, each at least 0.
+        delta: Delta of all epsilons, in (0, 1); the label of the axis names it.
         largest: The epsilon in nats, above 0, that an audit of this size shows if every guess is
             right; drawn as a line. None: no line.
         ax: Axes to draw on. None: those of a new figure.
@@ -136,12 +138,13 @@ def audit(
         The Axes of the picture.
 
     Raises:
-        TypeError: `largest` is not a number.
+        TypeError: `delta` or `largest` is not a number.
         ValueError: There are no runs, the lengths differ, or a number is out of range.
     """
     noise = check_array("noise_multipliers", noise_multipliers, (None,), above=0).astype(float)
     high = check_array("upper", upper, (None,), above=0).astype(float)
     low = check_array("lower", lower, (None,), at_least=0).astype(float)
+    delta = check_number("delta", delta, above=0, below=1)
     if largest is not None:
         largest = check_number("largest", largest, above=0)
     if not noise.shape == high.shape == low.shape:
@@ -158,7 +161,8 @@ def audit(
     if largest is not None:
         label = "the most that this audit can show"
         ax.axhline(largest, color="#444444", ls=":", lw=1.6, label=label)
-    ax.set(xscale="log", yscale="log", xlabel="noise multiplier", ylabel="epsilon (nats)")
+    ax.set(xscale="log", yscale="log", xlabel="noise multiplier")
+    ax.set_ylabel(f"epsilon (nats) at delta {delta:.2g}")
     ax.set_xticks(noise, [f"{value:g}" for value in noise])
     ax.minorticks_off()
     ax.set_ylim(bottom=0.9 * bottom)

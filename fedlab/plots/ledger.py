@@ -20,6 +20,7 @@ _MARKERS = {_COST: "o", _LEAK: "D"}
 _NOT_NEGATIVE = (0, np.inf)
 _LINE_LENGTH = 24  # characters of a defence's name
 _AUC, _BLANK = ("membership_low", "membership_auc", "membership_high"), "blank_ssim"
+_DELTA = "delta"
 
 
 class _Measure(NamedTuple):
@@ -57,7 +58,7 @@ def ledger(table: pd.DataFrame) -> Figure:
     Args:
         table: A table with a row per defence and the columns of `results/privacy_ledger.csv`:
             defence (its name); accuracy, in [0, 1]; seconds_per_round; bytes_up_per_client;
-            epsilon, in nats; reconstruction_ssim and blank_ssim, the similarity to the originals
+            epsilon, in nats, and its delta, in (0, 1); reconstruction_ssim and blank_ssim, the similarity to the originals
             of reconstructed images and of white images, in [-1, 1]; membership_auc, membership_low
             and membership_high, an AUC and its interval, in [0, 1]; shared, the names of the
             columns whose values come from another row, with spaces between.
@@ -78,6 +79,8 @@ def ledger(table: pd.DataFrame) -> Figure:
     for ax, (name, value) in zip(panels[-2:], guesses.items(), strict=True):
         ax.axvline(value, color="#444444", ls="--", lw=1.4)
         ax.set_xlabel(f"- - {name}")
+    deltas = " and ".join(f"{delta:.2g}" for delta in sorted(table[_DELTA].unique()))
+    panels[-3].set_xlabel(f"at delta {deltas}")
     panels[-1].hlines(range(len(table)), table[_AUC[0]], table[_AUC[2]], color=_LEAK, lw=2)
     panels[0].set_yticks(
         range(len(table)), [textwrap.fill(name, _LINE_LENGTH) for name in table.defence]
@@ -123,7 +126,7 @@ def _split(shared: object) -> Sequence[str]:
 
 def _check(table: pd.DataFrame) -> None:
     ranges = {measure.column: measure.bounds for measure in _MEASURES}
-    ranges |= dict.fromkeys(_AUC, (0, 1)) | {_BLANK: (-1, 1)}
+    ranges |= dict.fromkeys(_AUC, (0, 1)) | {_BLANK: (-1, 1), _DELTA: (0, 1)}
     check_table("table", table, ("defence", *ranges, "shared"))
     for column in ranges:
         if not pd.api.types.is_numeric_dtype(table[column]):
