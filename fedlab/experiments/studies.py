@@ -106,7 +106,7 @@ _PRIVACY_LEDGER = Study(
         "seconds_per_round",
     ),
     write_report_fn=privacy_ledger.write_report,
-    num_seeds=1,
+    num_seeds=3,
 )
 STUDIES: dict[str, Study] = {
     **{

@@ -25,6 +25,8 @@ from fedlab.plots.style import (
     picture,
 )
 
+_LEAST_SHOWN = 0.1  # the lowest epsilon of an audit's picture, whose axis is logarithmic
+
 
 @picture
 def reconstructions(
@@ -122,7 +124,7 @@ def audit(
 ) -> Axes:
     """Draws an upper and a lower bound of epsilon against the noise, on log scales.
 
-    The true epsilon lies between the bounds. A lower bound of 0 says nothing; it is drawn at 0.1,
+    The true epsilon lies between the bounds. A lower bound of 0 says nothing; it is drawn at 0.1, then
     the bottom of the picture.
 
     Args:
@@ -153,7 +155,7 @@ def audit(
             f"noise_multipliers, upper and lower must have equal lengths. Found {sizes}."
         )
     ax = ax or new_axes(8, 4.5)
-    bottom = 0.1
+    bottom = 0.5 * low.min() if low.min() >= _LEAST_SHOWN else _LEAST_SHOWN
     ax.fill_between(noise, np.maximum(low, bottom), high, color=COLORS["neutral"], alpha=0.15, lw=0)
     ax.plot(noise, high, color=COLORS["model"], marker="v", label="accountant: at most this")
     low = np.maximum(low, bottom)

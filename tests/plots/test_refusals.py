@@ -87,6 +87,7 @@ MASKS = pd.DataFrame([[0.0, 1.0], [-1.0, 0.0]])
         (lambda: plots.ledger(LEDGER.assign(defence="none")), "Found 'none' twice"),
         (lambda: plots.ledger(LEDGER.replace(0.91, 91.0)), "accuracy of 'noise at.*91.0"),
         (lambda: plots.ledger(LEDGER.assign(membership_auc=0.9)), "lie in its interval"),
+        (lambda: plots.ledger(LEDGER, ["accuracies"]), "measures must be one of.*'accuracies'"),
         (lambda: plots.pairwise_masks(MASKS.rename(columns={0: 7})), "same names as rows"),
         (lambda: plots.pairwise_masks(MASKS.iloc[:1, :1]), "2 to 12 clients. Found 1"),
         (lambda: plots.received_values({"a": [1, 2]}), r"images\['a'\] must have shape \(n, m\)"),

@@ -113,13 +113,19 @@ def test_the_ledger_draws_finite_values_and_says_what_is_missing(is_file):
         is_hollow = [mark.get_markerfacecolor() != mark.get_color() for mark in marks]
         shared = column in ("accuracy", "membership_auc")
         assert is_hollow == [shared and row == 1 for row in finite.index]
-    assert rows(figure.axes[0]) == table.defence.tolist() and figure.axes[0].yaxis_inverted()
+    names = ["none; server rate 2", "masks; server rate 2"]
+    names.append("noise at the clients; server rate 0.5, 1")
+    assert [row.replace("\xa0", " ") for row in rows(figure.axes[0])] == names
+    assert figure.axes[0].yaxis_inverted()
     assert texts(panels["epsilon"]) == ["no bound", "no bound", "?"]
     assert panels["epsilon"].get_xlabel() == "at delta 0.0004"
-    assert texts(panels["bytes_up_per_client"]) == ["138.4 kB", "170.0 kB", "200.0 kB"]
-    (intervals,) = panels["membership_auc"].collections
-    ends = [segment[:, 0].tolist() for segment in intervals.get_segments()]
-    assert ends == table[["membership_low", "membership_high"]].to_numpy().tolist()
+    assert texts(panels["bytes_up_per_client"]) == ["138 kB", "170 kB", "200 kB"]
+    for column, name in (("membership_auc", "membership"), ("accuracy", "accuracy")):
+        (intervals,) = panels[column].collections
+        ends = [segment[:, 0].tolist() for segment in intervals.get_segments()]
+        assert ends == table[[f"{name}_low", f"{name}_high"]].to_numpy().tolist()
+    figure = plots.ledger(table, ["epsilon", "accuracy"])
+    assert [ax.get_title() for ax in figure.axes] == ["epsilon (nats)", "accuracy"]
 
 
 def test_masks_have_their_signs_and_received_values_are_images_above_histograms():

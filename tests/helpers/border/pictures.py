@@ -197,7 +197,11 @@ PLOT_CALLS = (
         beside=({"other": [0.9]}, optional(mapping({"o": [0.9]}, None, [], [NAN], ["1"], [50]))),
         **AX,
     ),
-    draw(plots.ledger, table=(LEDGER, table(LEDGER, *LEDGER.columns))),
+    draw(
+        plots.ledger,
+        table=(LEDGER, table(LEDGER, *LEDGER.columns)),
+        measures=(["epsilon"], optional(instance([], ["a"], [5], "a", 5, [None]))),
+    ),
     draw(
         plots.pairwise_masks,
         masks=(MASKS, instance(MASKS[:0], MASKS.astype(str), NAN * MASKS, [[0, 1], [1, 0]])),
@@ -224,6 +228,11 @@ PLOT_CALLS = (
 
 STATISTICS_CALLS = (
     call(statistics.bootstrap_interval, values=(VALUES, array(VALUES)), **INTERVAL),
+    call(
+        statistics.mean_interval,
+        values=(VALUES, array(VALUES)),
+        confidence=(0.75, FRACTION),
+    ),
     call(statistics.paired_differences, **COMPARISON),
     call(statistics.compare, **COMPARISON, **INTERVAL),
     call(
