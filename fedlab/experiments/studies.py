@@ -86,7 +86,7 @@ _PRIVACY_EPSILON = Study(
     run_fn=privacy_epsilon.run,
     summarize_fn=_first_record,
     repeated_fn=lambda config: privacy_epsilon.REPEATED_COLUMNS,
-    shown=("epsilon", "accuracy", "audit_epsilon", "seconds_per_round"),
+    shown=("epsilon", "delta", "accuracy", "audit_epsilon", "seconds_per_round"),
     write_report_fn=privacy_epsilon.write_report,
     num_seeds=3,
     combines_datasets=True,
@@ -97,9 +97,16 @@ _PRIVACY_LEDGER = Study(
     run_fn=privacy_ledger.run,
     summarize_fn=_first_record,
     repeated_fn=privacy_ledger.repeated_columns,
-    shown=("epsilon", "accuracy", "membership_auc", "reconstruction_ssim", "seconds_per_round"),
+    shown=(
+        "epsilon",
+        "delta",
+        "accuracy",
+        "membership_auc",
+        "reconstruction_ssim",
+        "seconds_per_round",
+    ),
     write_report_fn=privacy_ledger.write_report,
-    num_seeds=1,
+    num_seeds=3,
 )
 STUDIES: dict[str, Study] = {
     **{
