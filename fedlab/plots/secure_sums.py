@@ -65,7 +65,7 @@ def secure_aggregation(step: int | None = None) -> Axes:
         ax.text(0.2, bottom + 0.42, who, va="center", fontsize=13, weight="bold")
     for number, (name, up, down, has) in enumerate(_STEPS, start=1):
         left, alpha = 2.48 * number - 1.3, 1.0 if step in (None, number) else 0.25
-        ax.text(left, 4.75, name, va="center", fontsize=14, weight="bold", alpha=alpha)
+        ax.text(left, 4.75, name, va="center", fontsize=13, weight="bold", alpha=alpha)
         _draw_people(ax, left, number, alpha)
         _arrow(ax, left + 0.1, (3.6, 0.95), COLORS["update"], alpha)
         _write(ax, left + 0.5, 2.95, up, COLORS["update"], alpha)
