@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fedlab.checks import (
@@ -154,43 +153,6 @@ def label_mix(
     unit = "% of the client's examples" if normalize else "examples"
     ax.figure.colorbar(image, ax=ax, label=unit, pad=0.02)
     return ax
-
-
-@picture
-def label_histograms(counts: Counts, num_columns: int = 5) -> Figure:
-    """Draws one small histogram of labels per client, all on the same scale.
-
-    Args:
-        counts: Numbers of examples, at least 0: a table with a row per client and a column per
-            label, or a mapping from client id to numbers (num_classes,).
-        num_columns: Number of histograms in a row, at least 1.
-
-    Returns:
-        The figure.
-
-    Raises:
-        TypeError: `num_columns` is not a whole number.
-        ValueError: There are no clients, a count is negative or not finite, or clients have
-            different numbers of labels, or `num_columns` is below 1.
-    """
-    frame = _counts_frame(counts)
-    columns = min(check_count("num_columns", num_columns), len(frame))
-    rows = -(-len(frame) // columns)
-    size = (max(3.5, 2.2 * columns), 0.7 + 1.5 * rows)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
-    )
-    for ax, (client_id, row) in zip(axes.flat, frame.iterrows(), strict=False):
-        ax.bar(range(len(row)), row, color=COLORS["neutral"], width=0.85)
-        ax.set_xticks(range(len(row)), row.index, fontsize=10)
-        ax.set_title(str(client_id), fontsize=12, pad=4)
-        ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-        ax.grid(False, axis="x")
-    for ax in list(axes.flat)[len(frame) :]:
-        ax.set_visible(False)
-    figure.supxlabel("label", fontsize=13)
-    figure.supylabel("examples", fontsize=13)
-    return figure
 
 
 @picture

@@ -22,7 +22,6 @@ DRAWINGS = {
         {text: IMAGES}, {text: 1.0}, score_name=text
     ),
     "label_mix": lambda text: plots.label_mix({text: [1, 2]}, title=text),
-    "label_histograms": lambda text: plots.label_histograms({text: [1, 2]}),
     "curves": lambda text: plots.curves({text: RUN}, hline={text: 0.1}),
     "bars": lambda text: plots.bars({text: 1.0}, xlabel=text),
     "client_drift": lambda text: plots.client_drift({text: [np.eye(2)[1:] * [[0], [1]]]}, up=text),

@@ -99,7 +99,6 @@ PLOT_CALLS = (
         score_name=("SSIM", TEXT),
     ),
     draw(plots.label_mix, counts=(COUNTS, COUNTS_KIND), normalize=(False, FLAG), **TITLE, **AX),
-    draw(plots.label_histograms, counts=(COUNTS, COUNTS_KIND), num_columns=(2, COUNT)),
     draw(
         plots.examples_per_client,
         num_examples=([3, 1, 2], instance([], [-1], [NAN], [INF], ["3"], [[1, 2]], [1.5], [True])),
