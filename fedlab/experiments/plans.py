@@ -7,6 +7,7 @@ works only in another version, that version stands beside it.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from fedlab.experiments.article_gap_configs import GAP
 from fedlab.experiments.config import BASELINE, RunConfig
 from fedlab.experiments.privacy_configs import EPSILON, LEDGER
 from fedlab.experiments.settings import Config, vary
@@ -196,6 +197,7 @@ PLANS: dict[str, Sequence[Config]] = {
     "non_iid": NON_IID,
     "ladder": LADDER,
     "ceiling": CEILING,
+    "article_gap": GAP,
     "privacy_epsilon": EPSILON,
     "privacy_ledger": LEDGER,
 }

@@ -45,6 +45,7 @@ _Number = Annotated[
 Label = Annotated[str, Field(min_length=1, strict=True)]
 Flag = Annotated[bool, BeforeValidator(_refuse_numbers)]
 Count = Annotated[int, BeforeValidator(_refuse_text_and_truth), Field(ge=1, le=_MAX_COUNT)]
+CountOrZero = Annotated[int, BeforeValidator(_refuse_text_and_truth), Field(ge=0, le=_MAX_COUNT)]
 Rate = Annotated[_Number, Field(ge=0)]
 ProperFraction = Annotated[_Number, Field(ge=0, lt=1)]
 Share = Annotated[_Number, Field(gt=0, le=1)]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fedlab.data import FederatedDataset
-from fedlab.experiments import execution, privacy_epsilon, privacy_ledger, report
+from fedlab.experiments import article_gap, execution, privacy_epsilon, privacy_ledger, report
 from fedlab.experiments.central_training import CreateSeededFn
 from fedlab.experiments.config import RunConfig
 from fedlab.experiments.plans import PLANS
@@ -80,6 +80,17 @@ def _first_record(config: Config, records: Records) -> Row:
     return records[0]
 
 
+_ARTICLE_GAP = Study(
+    name="article_gap",
+    configs=PLANS["article_gap"],
+    run_fn=article_gap.run,
+    summarize_fn=article_gap.summarize,
+    repeated_fn=lambda config: article_gap.REPEATED_COLUMNS,
+    shown=("first_loss", "loss", "accuracy", "test_accuracy"),
+    write_report_fn=article_gap.write_report,
+    num_seeds=5,
+    has_curves=True,
+)
 _PRIVACY_EPSILON = Study(
     name="privacy_epsilon",
     configs=PLANS["privacy_epsilon"],
@@ -113,6 +124,7 @@ STUDIES: dict[str, Study] = {
         name: build_training_study(name, PLANS[name])
         for name in ("improvements", "non_iid", "ladder", "ceiling")
     },
+    "article_gap": _ARTICLE_GAP,
     "privacy_epsilon": _PRIVACY_EPSILON,
     "privacy_ledger": _PRIVACY_LEDGER,
 }

@@ -96,8 +96,8 @@ def training_round(step: int | None = None) -> Axes:
         ((5.6, 1.18), (4.6, 1.18)),
         ((2.3, 2.35), (2.3, 2.85)),
     ):
-        _arrow(ax, start, end, _INK, width=3.0)
-    ax.text(2.5, 2.6, "next round", va="center", fontsize=13)
+        _arrow(ax, start, end, _INK, width=3.0, alpha=1.0 if step is None else 0.3)
+    ax.text(2.5, 2.6, "next round", va="center", fontsize=13, alpha=1.0 if step is None else 0.5)
     return ax
 
 

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fedlab.experiments.article_gap_configs import GAP
 from fedlab.experiments.config import BASELINE, RunConfig
 from fedlab.experiments.plans import PLANS
 from fedlab.experiments.privacy_configs import EPSILON, LEDGER, EpsilonConfig, LedgerConfig
 from fedlab.experiments.settings import FIRST_COLUMNS, LAST_COLUMNS, config_class
 
 EVERY = [config for configs in PLANS.values() for config in configs if type(config) is RunConfig]
-STUDIES = {"training": EVERY, "epsilon": EPSILON, "ledger": LEDGER}
+STUDIES = {"training": EVERY, "epsilon": EPSILON, "ledger": LEDGER, "gap": GAP}
 # What does something only beside another setting.
 OWNED = {
     "mu": {"algorithm": "fed_prox"},

@@ -33,7 +33,7 @@ from fedlab.dp import accounting, audit, canaries, mechanisms
 from fedlab.dp.delta_cost import compare_deltas
 from fedlab.dp.ledger import PrivacyLedger
 from fedlab.dp.privacy_plan import PrivacyPlan
-from fedlab.experiments import RunConfig
+from fedlab.experiments import RunConfig, article
 from fedlab.experiments.settings import (
     Count,
     Flag,
@@ -254,4 +254,17 @@ def _config_parameters():
         yield field.name, (field.default, optional(kind) if field.default is None else kind)
 
 
-EXPERIMENT_CALLS = (call(RunConfig, **dict(_config_parameters())),)
+EXPERIMENT_CALLS = (
+    call(RunConfig, **dict(_config_parameters())),
+    call(
+        article.fitting_sizes,
+        accuracies=([0.25, 0.5], array([0.25, 0.5], at_least=0, at_most=1)),
+        at_most=(9, COUNT),
+        num_decimals=(4, COUNT),
+    ),
+    call(
+        article.count_right,
+        accuracies=([0.25, 0.5], array([0.25, 0.5], at_least=0, at_most=1)),
+        num_examples=(8, COUNT),
+    ),
+)
