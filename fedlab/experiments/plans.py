@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fedlab.experiments.config import BASELINE, RunConfig
+from fedlab.experiments.personalization_configs import PERSONALIZATION
 from fedlab.experiments.privacy_configs import EPSILON, LEDGER
 from fedlab.experiments.settings import Config, vary
 
@@ -180,6 +181,7 @@ PLANS: dict[str, Sequence[Config]] = {
     "non_iid": NON_IID,
     "ladder": LADDER,
     "ceiling": CEILING,
+    "personalization": PERSONALIZATION,
     "privacy_epsilon": EPSILON,
     "privacy_ledger": LEDGER,
 }

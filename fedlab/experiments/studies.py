@@ -5,9 +5,16 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fedlab.data import FederatedDataset
-from fedlab.experiments import execution, privacy_epsilon, privacy_ledger, report
+from fedlab.experiments import (
+    execution,
+    personalization,
+    privacy_epsilon,
+    privacy_ledger,
+    report,
+)
 from fedlab.experiments.central_training import CreateSeededFn
 from fedlab.experiments.config import RunConfig
+from fedlab.experiments.personalization_configs import MODELS
 from fedlab.experiments.plans import PLANS
 from fedlab.experiments.settings import Config
 from fedlab.experiments.store import ProgressFn, Records, RememberFn
@@ -80,6 +87,17 @@ def _first_record(config: Config, records: Records) -> Row:
     return records[0]
 
 
+_PERSONALIZATION = Study(
+    name="personalization",
+    configs=PLANS["personalization"],
+    run_fn=personalization.run,
+    summarize_fn=personalization.summarize,
+    repeated_fn=lambda config: personalization.REPEATED_COLUMNS,
+    shown=tuple(f"{model}_accuracy" for model in MODELS),
+    write_report_fn=personalization.write_report,
+    num_seeds=5,
+    has_file_per_dataset=True,
+)
 _PRIVACY_EPSILON = Study(
     name="privacy_epsilon",
     configs=PLANS["privacy_epsilon"],
@@ -106,6 +124,7 @@ STUDIES: dict[str, Study] = {
         name: build_training_study(name, PLANS[name])
         for name in ("improvements", "non_iid", "ladder", "ceiling")
     },
+    "personalization": _PERSONALIZATION,
     "privacy_epsilon": _PRIVACY_EPSILON,
     "privacy_ledger": _PRIVACY_LEDGER,
 }
