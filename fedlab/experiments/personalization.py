@@ -52,8 +52,8 @@ def run(
         create_fn: Makes the model, from a `seed`.
 
     Returns:
-        One record per measured client: client_id; num_train and num_test, its numbers of digits; for each of
-        `MODELS` the accuracy on its test digits, in [0, 1].
+        One record per measured client: client_id; num_train and num_test, its numbers of digits;
+        for each of `MODELS` the accuracy on its test digits, in [0, 1].
     """
     training = config.training()
     dealt = deal(training, dataset.train, seed)

@@ -26,7 +26,7 @@ MODELS = {
 
 @config_class
 class PersonalizationConfig(Config):
-    """One federated run, after which each client fine-tunes the model; and a model of each client alone.
+    """One federated run, after which clients fine-tune the model; and a model of each client alone.
 
     Attributes:
         name: What a table calls it, METHOD | SETTING.
@@ -38,10 +38,10 @@ class PersonalizationConfig(Config):
         num_clients: In a round, a fresh random cohort each time, at least 1.
         batch_size: Examples, at least 1.
         num_epochs: Local epochs in a round, at least 1.
-        partition: "natural": each writer is a client, with the test digits of this writer. Else the
-            training digits of all are dealt anew, and each client sets some of its own aside to test on.
+        partition: "natural": each writer is a client, with its own test digits. Else the training
+            digits of all are dealt anew, and each client sets some of its own aside to test on.
         alpha: Of "dirichlet", above 0.
-        fine_tune_epochs: Passes of a client over its training digits, from the global model, at least 1.
+        fine_tune_epochs: Passes of a client over its digits, from the global model, at least 1.
         own_epochs: Passes of a client that trains alone, from the initial weights, at least 1. The
             default is twice what a client of 100 makes on average in 50 rounds and fine-tuning: 15.
         num_measured: How many clients fine-tune, train alone and are measured, the first by their
