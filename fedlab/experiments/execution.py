@@ -12,6 +12,7 @@ from fedlab import evaluation, models
 from fedlab.caching import cache_while_alive
 from fedlab.checks import check_seed
 from fedlab.data import FederatedDataset, pool, sampling
+from fedlab.data.client_data import MemoryClientData
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
 from fedlab.experiments import central_training
 from fedlab.experiments.central_training import CreateSeededFn, Network, Weights, build_network
@@ -235,20 +236,41 @@ def _train_federated(
     seed: int,
     curve: _Curve,
 ) -> None:
-    """Runs the rounds."""
+    """Runs the rounds, and looks at the model on the way."""
     train = deal(config, dataset.participants(pretrained=config.pretrained), seed)
-    preprocessing = _preprocessing(config, seed, num_epochs=config.num_epochs)
-    cohort_fn = build_cohort_fn(train, _sample_fn(config, train.client_ids, seed), preprocessing)
     callbacks: list[Callback] = [Evaluate(curve.evaluate, config.evaluate_every)]
     if config.stop_at_accuracy is not None:
         callbacks.append(EarlyStopping("eval_accuracy", target=config.stop_at_accuracy))
-    run_rounds(
+    train_federated(config, train, network, weights, seed, callbacks)
+
+
+def train_federated(
+    config: RunConfig,
+    train: MemoryClientData,
+    network: Network,
+    weights: Weights,
+    seed: int,
+    callbacks: Sequence[Callback] = (),
+) -> Weights:
+    """Returns the weights after the rounds of a configuration.
+
+    Args:
+        config: What to run.
+        train: The clients.
+        network: Whose model is trained.
+        weights: To start from.
+        seed: Of the cohorts, the stragglers, the shuffling and the augmentation.
+        callbacks: What else happens around a round.
+    """
+    preprocessing = _preprocessing(config, seed, num_epochs=config.num_epochs)
+    cohort_fn = build_cohort_fn(train, _sample_fn(config, train.client_ids, seed), preprocessing)
+    return run_rounds(
         compile_rounds(config, network.create_fn),
         cohort_fn,
         config.num_rounds,
         initial_weights=weights,
         callbacks=callbacks,
-    )
+    ).weights
 
 
 def _sample_fn(config: RunConfig, client_ids: Sequence[str], seed: int) -> sampling.SampleFn:

@@ -9,6 +9,7 @@ from typing import Any
 
 from fedlab.experiments.article_gap_configs import GAP
 from fedlab.experiments.config import BASELINE, RunConfig
+from fedlab.experiments.personalization_configs import PERSONALIZATION
 from fedlab.experiments.privacy_configs import EPSILON, LEDGER
 from fedlab.experiments.settings import Config, vary
 
@@ -198,6 +199,7 @@ PLANS: dict[str, Sequence[Config]] = {
     "ladder": LADDER,
     "ceiling": CEILING,
     "article_gap": GAP,
+    "personalization": PERSONALIZATION,
     "privacy_epsilon": EPSILON,
     "privacy_ledger": LEDGER,
 }

@@ -5,9 +5,17 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fedlab.data import FederatedDataset
-from fedlab.experiments import article_gap, execution, privacy_epsilon, privacy_ledger, report
+from fedlab.experiments import (
+    article_gap,
+    execution,
+    personalization,
+    privacy_epsilon,
+    privacy_ledger,
+    report,
+)
 from fedlab.experiments.central_training import CreateSeededFn
 from fedlab.experiments.config import RunConfig
+from fedlab.experiments.personalization_configs import MODELS
 from fedlab.experiments.plans import PLANS
 from fedlab.experiments.settings import Config
 from fedlab.experiments.store import ProgressFn, Records, RememberFn
@@ -91,6 +99,17 @@ _ARTICLE_GAP = Study(
     num_seeds=5,
     has_curves=True,
 )
+_PERSONALIZATION = Study(
+    name="personalization",
+    configs=PLANS["personalization"],
+    run_fn=personalization.run,
+    summarize_fn=personalization.summarize,
+    repeated_fn=lambda config: personalization.REPEATED_COLUMNS,
+    shown=tuple(f"{model}_accuracy" for model in MODELS),
+    write_report_fn=personalization.write_report,
+    num_seeds=5,
+    has_file_per_dataset=True,
+)
 _PRIVACY_EPSILON = Study(
     name="privacy_epsilon",
     configs=PLANS["privacy_epsilon"],
@@ -125,6 +144,7 @@ STUDIES: dict[str, Study] = {
         for name in ("improvements", "non_iid", "ladder", "ceiling")
     },
     "article_gap": _ARTICLE_GAP,
+    "personalization": _PERSONALIZATION,
     "privacy_epsilon": _PRIVACY_EPSILON,
     "privacy_ledger": _PRIVACY_LEDGER,
 }

@@ -126,7 +126,8 @@ def label_mix(
         counts: Numbers of examples, at least 0: a table with a row per client and a column per
             label, or a mapping from client id to numbers (num_classes,). Up to 40 clients are easy
             to read; up to 12 clients the numbers are written into the cells.
-        normalize: Whether to draw percentages of the client's examples instead of counts.
+        normalize: Whether to draw percentages of the client's examples instead of counts. The
+            colours then stand for the same percentages in every picture, from 0 to 100.
         title: Title above the map.
         ax: Axes to draw on. None: those of a new figure.
 
@@ -142,14 +143,15 @@ def label_mix(
     num_clients, num_classes = cells.shape
     column = 1.0 if num_clients <= 6 else max(0.26, 0.7 - 0.02 * num_clients)  # inches
     ax = ax or new_axes(2.0 + column * num_clients, 4.8)
-    image = ax.imshow(cells.T, cmap="Blues", vmin=0, aspect="auto", origin="upper")
+    most = 100.0 if normalize else cells.max()
+    image = ax.imshow(cells.T, cmap="Blues", vmin=0, vmax=most, aspect="auto", origin="upper")
     ax.set_xticks(range(num_clients), frame.index, rotation=0 if num_clients <= 6 else 90)
     ax.set_yticks(range(num_classes), frame.columns)
     ax.set(xlabel="client", ylabel="label")
     ax.set_title(title or "")
     clean_cells(ax)
     if num_clients <= 12:
-        write_cells(ax, cells.T)
+        write_cells(ax, cells.T, np.full(cells.T.shape, most))
     unit = "% of the client's examples" if normalize else "examples"
     ax.figure.colorbar(image, ax=ax, label=unit, pad=0.02)
     return ax

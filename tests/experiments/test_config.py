@@ -11,12 +11,19 @@ import pytest
 
 from fedlab.experiments.article_gap_configs import GAP
 from fedlab.experiments.config import BASELINE, RunConfig
+from fedlab.experiments.personalization_configs import PERSONALIZATION
 from fedlab.experiments.plans import PLANS
 from fedlab.experiments.privacy_configs import EPSILON, LEDGER, EpsilonConfig, LedgerConfig
 from fedlab.experiments.settings import FIRST_COLUMNS, LAST_COLUMNS, config_class
 
 EVERY = [config for configs in PLANS.values() for config in configs if type(config) is RunConfig]
-STUDIES = {"training": EVERY, "epsilon": EPSILON, "ledger": LEDGER, "gap": GAP}
+STUDIES = {
+    "training": EVERY,
+    "personalization": PERSONALIZATION,
+    "epsilon": EPSILON,
+    "ledger": LEDGER,
+    "gap": GAP,
+}
 # What does something only beside another setting.
 OWNED = {
     "mu": {"algorithm": "fed_prox"},
@@ -65,9 +72,10 @@ def test_a_study_names_each_configuration_once(name):
     assert len({config.label for config in PLANS[name]}) == len(PLANS[name])
 
 
-def test_two_configurations_of_the_privacy_studies_have_two_keys():
-    assert len({config.key for config in [*EVERY, *EPSILON, *LEDGER]}) == (
-        len({config.key for config in EVERY}) + len(EPSILON) + len(LEDGER)
+def test_two_configurations_of_different_studies_have_two_keys():
+    others = [*PERSONALIZATION, *EPSILON, *LEDGER]
+    assert len({config.key for config in [*EVERY, *others]}) == (
+        len({config.key for config in EVERY}) + len(others)
     )
 
 

@@ -45,7 +45,9 @@ def test_label_counts_are_written_into_a_map(counts):
     ax = plots.label_mix(counts)
     assert texts(ax) == ["3", "0", "0", "7", "5", "1"]
     assert [label.get_text() for label in ax.get_xticklabels()] == list(COUNTS)
-    percent = plots.label_mix(counts, normalize=True).images[0].get_array()
+    image = plots.label_mix(counts, normalize=True).images[0]
+    assert image.get_clim() == (0, 100)  # one scale for all pictures
+    percent = image.get_array()
     np.testing.assert_allclose(np.asarray(percent).sum(axis=0), 100)
 
 
