@@ -9,6 +9,7 @@ from typing import Any
 from fedlab.experiments.config import BASELINE, RunConfig
 from fedlab.experiments.privacy_configs import EPSILON, LEDGER
 from fedlab.experiments.settings import Config, vary
+from fedlab.experiments.statement_configs import STATEMENTS
 
 # As the article has it; looked at after every second round.
 _START = vary(BASELINE, evaluate_every=2)
@@ -180,6 +181,7 @@ PLANS: dict[str, Sequence[Config]] = {
     "non_iid": NON_IID,
     "ladder": LADDER,
     "ceiling": CEILING,
+    "statements": STATEMENTS,
     "privacy_epsilon": EPSILON,
     "privacy_ledger": LEDGER,
 }

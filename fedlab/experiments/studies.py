@@ -104,7 +104,7 @@ _PRIVACY_LEDGER = Study(
 STUDIES: dict[str, Study] = {
     **{
         name: build_training_study(name, PLANS[name])
-        for name in ("improvements", "non_iid", "ladder", "ceiling")
+        for name in ("improvements", "non_iid", "ladder", "ceiling", "statements")
     },
     "privacy_epsilon": _PRIVACY_EPSILON,
     "privacy_ledger": _PRIVACY_LEDGER,
