@@ -14,13 +14,15 @@ from fedlab.experiments.settings import vary
 UPLOAD_GROUP, STOP_GROUP = "upload", "stop"
 ONE_STEP_RATE = 0.1  # of FedSGD's server, and of the clients that take one step
 
-# Batches of 5: with the article's 20 a simulated writer of "digits" would have a single batch.
+# Batches of 10: with the article's 20 a simulated writer of "digits" would have a single batch.
 _UPLOAD = vary(
-    BASELINE, group=UPLOAD_GROUP, num_clients=10, sampling="uniform", num_rounds=50, batch_size=5,
-    evaluate_every=5, shuffle=True,
+    BASELINE, group=UPLOAD_GROUP, num_clients=10, sampling="uniform", num_rounds=30, batch_size=10,
+    evaluate_every=3, shuffle=True,
 )  # fmt: skip
 _WHOLE_CLIENT = 1000  # examples: more than any client has, so that a batch is all of them
-_STOP = vary(_UPLOAD, group=STOP_GROUP, num_rounds=150, client_learning_rate=0.1)
+_STOP = vary(
+    _UPLOAD, group=STOP_GROUP, num_rounds=100, evaluate_every=5, client_learning_rate=0.1
+)  # fmt: skip
 
 STATEMENTS = [
     *(
@@ -41,10 +43,10 @@ STATEMENTS = [
         for num_epochs in (1, 5)
         for rate in (0.05, 0.1, 0.2)
     ),
-    vary(_STOP, name="150 rounds"),
+    vary(_STOP, name="100 rounds"),
     vary(_STOP, name="until the rule says stop", patience=3),
     vary(
         BASELINE, name="the article's settings, until the rule says stop", group=STOP_GROUP,
-        num_rounds=150, evaluate_every=5, patience=3,
+        num_rounds=100, evaluate_every=5, patience=3,
     ),
 ]  # fmt: skip

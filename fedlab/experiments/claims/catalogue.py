@@ -96,7 +96,7 @@ CLAIMS = [
     Claim(
         "tff-he", _TOOLS, "statement", "Homomorphic encryption is easily combined with TFF.",
         by_check("does not hold", "TFF 0.87 has none; this course adds its own to the sum."),
-        LAST, "he-in-tff",
+        LAST, "edge-table",
     ),
     Claim(
         "tff-client", _TOOLS, "code", "TFF has the client's code: nobody needs to write it.",
