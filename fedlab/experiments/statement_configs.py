@@ -40,8 +40,7 @@ STATEMENTS = [
             _UPLOAD, name=f"FedAvg, {num_epochs} epoch{'s' if num_epochs > 1 else ''}, rate {rate:g}",
             num_epochs=num_epochs, client_learning_rate=rate,
         )
-        for num_epochs in (1, 5)
-        for rate in (0.1, 0.2)
+        for num_epochs, rate in ((1, 0.1), (1, 0.2), (5, 0.1))
     ),
     vary(_STOP, name="100 rounds"),
     vary(_STOP, name="until the rule says stop", patience=3),
