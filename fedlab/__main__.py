@@ -21,8 +21,10 @@ def main(argv: list[str] | None = None) -> int:
     doctor.add_command(commands)
     if argv[:1] != ["doctor"]:  # which has to run where a package is missing
         from fedlab.experiments import command as study
+        from fedlab.experiments.claims import command as claims
 
         study.add_command(commands)
+        claims.add_command(commands)
     args = parser.parse_args(argv)
     return args.run(args)
 

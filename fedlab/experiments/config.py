@@ -70,6 +70,8 @@ class RunConfig(Config):
         alpha: Of "dirichlet", above 0: 0.1 is very skewed, 100 nearly IID.
         evaluate_every: Rounds between two evaluations, at least 1.
         stop_at_accuracy: End the run when it is reached on all test digits, in (0, 1].
+        patience: End the run when the accuracy on held-out writers has not risen for this many
+            evaluations, at least 1. These are the last tenth of the writers; they do not train.
 
     Raises:
         ValueError: A value is not of its type, out of range, unknown, or does nothing here.
@@ -119,6 +121,7 @@ class RunConfig(Config):
     alpha: Positive | None = None
     evaluate_every: Count = 1
     stop_at_accuracy: Share | None = None
+    patience: Count | None = None
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "RunConfig":
@@ -150,6 +153,11 @@ def _check_together(config: RunConfig) -> None:
         raise ValueError(
             "client_rate_decay does nothing for fed_sgd, whose step is the server's. "
             f"Found {config.client_rate_decay}."
+        )
+    if config.patience is not None and config.algorithm == "central":
+        raise ValueError(
+            "patience holds out clients of a federation, and 'central' has none. "
+            f"Found {config.patience}."
         )
     if config.partition == "dirichlet" and config.alpha is None:
         raise ValueError("partition 'dirichlet' needs alpha. Found None.")

@@ -18,9 +18,10 @@ from fedlab.experiments import central_training
 from fedlab.experiments.central_training import CreateSeededFn, Network, Weights, build_network
 from fedlab.experiments.compilation import compile_rounds
 from fedlab.experiments.config import RunConfig
-from fedlab.experiments.partitions import deal
+from fedlab.experiments.partitions import deal, hold_out
 from fedlab.experiments.store import ProgressFn
 from fedlab.training import Callback, DivergedError, EarlyStopping, Evaluate, run_rounds
+from fedlab.training.callbacks import EvaluateFn
 
 NUM_FIRST = 5  # the article's clients
 TARGET_ACCURACY = 0.9  # where the configuration names no other
@@ -237,10 +238,16 @@ def _train_federated(
     curve: _Curve,
 ) -> None:
     """Runs the rounds, and looks at the model on the way."""
-    train = deal(config, dataset.participants(pretrained=config.pretrained), seed)
+    train = dataset.participants(pretrained=config.pretrained)
     callbacks: list[Callback] = [Evaluate(curve.evaluate, config.evaluate_every)]
     if config.stop_at_accuracy is not None:
         callbacks.append(EarlyStopping("eval_accuracy", target=config.stop_at_accuracy))
+    if config.patience is not None:
+        train, held_out = hold_out(train)
+        evaluate = _build_held_out_fn(network, held_out)
+        callbacks.append(Evaluate(evaluate, config.evaluate_every))
+        callbacks.append(EarlyStopping("held_out_accuracy", patience=config.patience))
+    train = deal(config, train, seed)
     train_federated(config, train, network, weights, seed, callbacks)
 
 
@@ -271,6 +278,16 @@ def train_federated(
         initial_weights=weights,
         callbacks=callbacks,
     ).weights
+
+
+def _build_held_out_fn(network: Network, held_out: MemoryClientData) -> EvaluateFn:
+    examples = pool(held_out)
+
+    def evaluate(round_num: int, weights: Weights) -> dict[str, float]:
+        right = network.predict(weights, examples).prediction == examples.labels
+        return {"held_out_accuracy": float(right.mean())}
+
+    return evaluate
 
 
 def _sample_fn(config: RunConfig, client_ids: Sequence[str], seed: int) -> sampling.SampleFn:

@@ -1,4 +1,4 @@
-"""Deals the examples of all clients anew, as a configuration says."""
+"""Deals the examples of all clients anew, as a configuration says, and holds some clients out."""
 
 import numpy as np
 
@@ -7,6 +7,8 @@ from fedlab.data import from_arrays, partition
 from fedlab.data.client_data import Examples, MemoryClientData
 from fedlab.data.pooling import pool
 from fedlab.experiments.config import RunConfig
+
+_HELD_OUT_SHARE = 0.1  # of the clients
 
 
 def deal(config: RunConfig, client_data: MemoryClientData, seed: int) -> MemoryClientData:
@@ -53,6 +55,24 @@ def set_tests_aside(
     owners = np.repeat(client_data.client_ids, sizes).tolist()
     num_classes = client_data.num_classes
     return from_arrays(*pooled, owners, num_classes=num_classes, seed=seed)
+
+
+def hold_out(client_data: MemoryClientData) -> tuple[MemoryClientData, MemoryClientData]:
+    """Returns the clients who train, and the last tenth, who do not: a rule looks at these.
+
+    Args:
+        client_data: At least two clients.
+
+    Raises:
+        ValueError: There is a single client.
+    """
+    ids = client_data.client_ids
+    if len(ids) < 2:
+        raise ValueError(
+            f"patience must hold out clients, and leave some. Found {len(ids)} client."
+        )
+    num_held_out = max(1, round(_HELD_OUT_SHARE * len(ids)))
+    return client_data.select(ids[:-num_held_out]), client_data.select(ids[-num_held_out:])
 
 
 @cache_while_alive

@@ -12,6 +12,7 @@ from fedlab.experiments.config import BASELINE, RunConfig
 from fedlab.experiments.personalization_configs import PERSONALIZATION
 from fedlab.experiments.privacy_configs import EPSILON, LEDGER
 from fedlab.experiments.settings import Config, vary
+from fedlab.experiments.statement_configs import STATEMENTS
 
 # The article's settings; looked at after every second round.
 _START = vary(BASELINE, evaluate_every=2)
@@ -200,6 +201,7 @@ PLANS: dict[str, Sequence[Config]] = {
     "ceiling": CEILING,
     "article_gap": GAP,
     "personalization": PERSONALIZATION,
+    "statements": STATEMENTS,
     "privacy_epsilon": EPSILON,
     "privacy_ledger": LEDGER,
 }

@@ -141,7 +141,7 @@ _PRIVACY_LEDGER = Study(
 STUDIES: dict[str, Study] = {
     **{
         name: build_training_study(name, PLANS[name])
-        for name in ("improvements", "non_iid", "ladder", "ceiling")
+        for name in ("improvements", "non_iid", "ladder", "ceiling", "statements")
     },
     "article_gap": _ARTICLE_GAP,
     "personalization": _PERSONALIZATION,

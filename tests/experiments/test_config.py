@@ -110,6 +110,7 @@ def test_whatever_else_differs_has_another_key():
         "max_examples": 7,
         "client_rate_decay": 0.5,
         "stop_at_accuracy": 0.5,
+        "patience": 3,
     }
     for field in dataclasses.fields(RunConfig):
         if field.name in ("name", "group", "alpha", *OWNED):
@@ -155,6 +156,8 @@ def test_whatever_else_differs_has_another_key():
         ({"partition": "dirichlet"}, "needs alpha"),
         ({"algorithm": "mime_lite", "client_optimizer": "adam"}, "no client_optimizer but 'sgd'"),
         ({"algorithm": "fed_sgd", "client_rate_decay": 0.9}, "does nothing for fed_sgd"),
+        ({"algorithm": "central", "patience": 3}, "'central' has none. Found 3"),
+        ({"patience": 0}, "patience must be greater than or equal to 1. Found 0"),
     ],
 )
 def test_a_bad_value_is_named_with_what_would_be_good(changes, message):

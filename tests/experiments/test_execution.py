@@ -209,6 +209,26 @@ def test_a_run_ends_at_its_target(algorithm):
     assert summarize(long, 1.0)["rounds_to_target"] is None or target == 1.0
 
 
+def test_a_rule_on_held_out_writers_ends_the_run():
+    """At a rate of 0 nothing rises, so the run ends after the first evaluation and the patience."""
+    still = change(client_learning_rate=0.0, num_rounds=9, patience=2)
+    assert run(still).round_num.tolist() == [0, 1, 2, 3]
+    assert run(change(still, evaluate_every=2)).round_num.tolist() == [0, 2, 4, 6]
+
+
+def test_held_out_writers_do_not_train():
+    """Of seven writers the last is held out, so that six take part, whoever is asked for."""
+    everyone = change(num_clients=7, patience=9)
+    with pytest.raises(ValueError, match="between 1 and 6 .* Found 7"):
+        run(everyone)
+    few = studies.create_dataset(train=DATASET.train.select(DATASET.train.client_ids[:6]))
+    six = change(num_clients=6)
+    assert_same(run(change(six, patience=9)), run(six, dataset=few))
+    one = DATASET.train.select(DATASET.train.client_ids[:1])
+    with pytest.raises(ValueError, match="patience must hold out clients.* Found 1 client"):
+        run(change(num_clients=1, patience=1), dataset=studies.create_dataset(train=one))
+
+
 def test_a_server_that_diverges_is_a_result_too():
     found = run(change(server_learning_rate=3e38, client_learning_rate=50.0))
     assert found.iloc[-1].diverged_in_round == found.iloc[-1].round_num + 1
