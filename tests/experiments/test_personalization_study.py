@@ -169,3 +169,11 @@ def test_the_report_shows_means_intervals_and_differences(tmp_path):
 def test_a_bad_setting_is_named(changes, message):
     with pytest.raises(ValueError, match=message):
         PersonalizationConfig(**{"name": "x | y", "group": "y"} | changes)
+
+
+def test_the_stored_results_are_those_of_the_study_s_configurations():
+    table = report.read_csv(studies.ROOT / "results" / "personalization_digits.csv")
+    configs = [PersonalizationConfig.from_row(row) for _, row in table.iterrows()]
+    assert configs == [config for config in PLANS["personalization"] for _ in range(5)]
+    assert table.seed.tolist() == [*range(5)] * len(PLANS["personalization"])
+    assert table.command.str.startswith("python -m fedlab study personalization ").all()
