@@ -1,6 +1,7 @@
 """One run: a configuration, a data set and a seed in; how good the model was, round by round, out."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from fedlab import evaluation, models
 from fedlab.caching import cache_while_alive
 from fedlab.checks import check_seed
 from fedlab.data import FederatedDataset, pool, sampling
-from fedlab.data.client_data import MemoryClientData
+from fedlab.data.client_data import Examples, MemoryClientData
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
 from fedlab.experiments import central_training
 from fedlab.experiments.central_training import CreateSeededFn, Network, Weights, build_network
@@ -21,7 +22,6 @@ from fedlab.experiments.config import RunConfig
 from fedlab.experiments.partitions import deal, hold_out
 from fedlab.experiments.store import ProgressFn
 from fedlab.training import Callback, DivergedError, EarlyStopping, Evaluate, run_rounds
-from fedlab.training.callbacks import EvaluateFn
 
 NUM_FIRST = 5  # the article's clients
 TARGET_ACCURACY = 0.9  # where the configuration names no other
@@ -244,8 +244,8 @@ def _train_federated(
         callbacks.append(EarlyStopping("eval_accuracy", target=config.stop_at_accuracy))
     if config.patience is not None:
         train, held_out = hold_out(train)
-        evaluate = _build_held_out_fn(network, held_out)
-        callbacks.append(Evaluate(evaluate, config.evaluate_every))
+        judge_fn = functools.partial(_judge, network, pool(held_out))
+        callbacks.append(Evaluate(judge_fn, config.evaluate_every))
         callbacks.append(EarlyStopping("held_out_accuracy", patience=config.patience))
     train = deal(config, train, seed)
     train_federated(config, train, network, weights, seed, callbacks)
@@ -280,14 +280,9 @@ def train_federated(
     ).weights
 
 
-def _build_held_out_fn(network: Network, held_out: MemoryClientData) -> EvaluateFn:
-    examples = pool(held_out)
-
-    def evaluate(round_num: int, weights: Weights) -> dict[str, float]:
-        right = network.predict(weights, examples).prediction == examples.labels
-        return {"held_out_accuracy": float(right.mean())}
-
-    return evaluate
+def _judge(network: Network, held_out: Examples, _: int, weights: Weights) -> dict[str, float]:
+    right = network.predict(weights, held_out).prediction == held_out.labels
+    return {"held_out_accuracy": float(right.mean())}
 
 
 def _sample_fn(config: RunConfig, client_ids: Sequence[str], seed: int) -> sampling.SampleFn:
