@@ -40,11 +40,11 @@ CLAIMS = [
     Claim(
         "edge-computes", _CONCEPTS, "statement",
         "The computing power of edge devices is used, which relieves the centre of work.",
-        _NO_RESULTS,
+        privacy.edge_computes,
     ),
     Claim(
         "less-centre", _CONCEPTS, "statement", "The centre is depended on less (bytes that reach it).",
-        _NO_RESULTS,
+        privacy.edge_saves_traffic,
     ),
     Claim(
         "non-iid", _CONCEPTS, "statement", "Data that differs from device to device can be handled.",
