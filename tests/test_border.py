@@ -36,11 +36,13 @@ CALLS = (
 )
 LEAST_BAD_INPUTS = 2000
 ROOMS = "data models learning statistics training plots".split()
-MODULES = """data.sampling data.partition data.preprocessing data.augmentation learning.aggregators
+MODULES = """data.sampling data.partition data.preprocessing data.augmentation data.handwriting
+    learning.aggregators
     learning.schedules learning.personalization evaluation dp.accounting dp.audit dp.canaries
     dp.mechanisms
-    dp.ledger dp.privacy_plan attacks.inversion attacks.membership attacks.poisoning attacks.image_similarity
-    plots.diagrams experiments.config runtime.compilation runtime.context""".split()
+    dp.delta_cost dp.ledger dp.privacy_plan attacks.inversion attacks.membership attacks.poisoning
+    attacks.image_similarity plots.diagrams experiments.config experiments.article
+    runtime.compilation runtime.context""".split()
 NOT_CALLED = {
     "called by TensorFlow or by Preprocessing with tensors": "mirror brightness affine shift "
     "mirror_and_brightness",

@@ -25,6 +25,7 @@ from fedlab.checks import (
 )
 from fedlab.models import CreateFn, create_cnn
 from fedlab.models.keras_to_tff import check_create_fn, check_weights
+from fedlab.random_streams import random_stream
 
 Weights: TypeAlias = tff.learning.models.ModelWeights
 Arrays = Sequence[np.ndarray]
@@ -237,7 +238,7 @@ def invert(
 
     results = []
     for restart in range(num_restarts):
-        rng = np.random.default_rng([seed, restart])
+        rng = random_stream("inversion: start", seed, restart)
         start = rng.uniform(size=(len(true_labels), 28, 28, 1)).astype(np.float32)
         results.append(gradient_matching.minimize(value_and_gradient, start, num_iterations))
     _, images = min(results, key=lambda result: result[0])

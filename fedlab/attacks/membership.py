@@ -20,6 +20,7 @@ from fedlab.checks import (
     check_number,
     check_seed,
 )
+from fedlab.random_streams import random_stream
 
 # (ids of the members, seed) -> losses of a model trained on them, float (num_examples,).
 TrainFn = Callable[[list[str], int], np.ndarray]
@@ -212,9 +213,7 @@ def train_shadow_models(
     check_callable("train_fn", train_fn)
     client_ids = check_ids("client_ids", client_ids)
     seed, num_models = check_seed(seed), check_count("num_models", num_models, at_least=2)
-    # The spawn key makes the stream independent of `default_rng(seed)`, which may have drawn the
-    # members of the attacked model.
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
+    rng = random_stream("shadow members", seed)
     ranks = rng.uniform(size=(num_models, len(client_ids))).argsort(axis=0).argsort(axis=0)
     is_in = ranks < num_models // 2
     if not is_in.any(axis=1).all():
@@ -232,7 +231,7 @@ def _bootstrap_auc(
     scores: np.ndarray, is_member: np.ndarray, groups: np.ndarray, num_resamples: int, seed: int
 ) -> np.ndarray:
     """Returns the AUC of resampled groups, drawn separately among members and non-members."""
-    rng = np.random.default_rng(seed)
+    rng = random_stream("resampled groups", seed)
     ranks = np.unique(scores, return_inverse=True)[1]
     sides = [
         (ranks[side], *np.unique(groups[side], return_inverse=True))

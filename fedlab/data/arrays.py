@@ -15,6 +15,7 @@ from fedlab.checks import (
     warn_if_inverted,
 )
 from fedlab.data.client_data import NUM_DIGITS, Examples, MemoryClientData, check_examples
+from fedlab.random_streams import random_stream
 
 
 def from_arrays(
@@ -80,7 +81,7 @@ def from_arrays(
                 "one to test on. Leave it out."
             )
         examples = check_examples(client_id, pixels[rows], labels[rows], num_classes, image_shape)
-        order = np.random.default_rng([seed, number]).permutation(len(rows))
+        order = random_stream("test examples", seed, str(client_id)).permutation(len(rows))
         num_test = min(max(1, round(test_fraction * len(rows))), len(rows) - 1)
         train[str(client_id)] = _take(examples, order[num_test:])
         test[str(client_id)] = _take(examples, order[:num_test])

@@ -42,15 +42,17 @@ def mirror(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 def brightness(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Makes each image darker or brighter by up to 0.1, as the article suggests.
 
+    One number is added to all pixels of an image. As in the article nothing is clipped, so white
+    paper can become brighter than 1, and black ink darker than 0.
+
     Args:
         images: float32 (n, height, width, channels) in [0, 1].
         seed: Seed of the draws, an integer tensor (2,).
 
     Returns:
-        The images, of the same shape and dtype, clipped to [0, 1].
+        The images, of the same shape and dtype, in [-0.1, 1.1].
     """
-    change = _uniform(images, seed, MAX_BRIGHTNESS_CHANGE)[:, tf.newaxis, tf.newaxis]
-    return tf.clip_by_value(images + change, 0.0, 1.0)
+    return images + _uniform(images, seed, MAX_BRIGHTNESS_CHANGE)[:, tf.newaxis, tf.newaxis]
 
 
 def mirror_and_brightness(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -61,7 +63,7 @@ def mirror_and_brightness(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         seed: Seed of the draws, an integer tensor (2,).
 
     Returns:
-        The images, of the same shape and dtype, clipped to [0, 1].
+        The images, of the same shape and dtype, in [-0.1, 1.1].
     """
     seeds = tf.random.experimental.stateless_split(seed, 2)
     return brightness(mirror(images, seeds[0]), seeds[1])

@@ -28,6 +28,7 @@ from fedlab.data.elements import (
     image_element_spec,
 )
 from fedlab.data.grey_levels import GreyLevels, compress
+from fedlab.random_streams import random_stream
 
 NUM_DIGITS = 10
 
@@ -264,7 +265,7 @@ def split_clients(
     check_instance("client_data", client_data, MemoryClientData, "a MemoryClientData")
     client_ids = client_data.client_ids
     num_unseen = check_count("num_unseen", num_unseen, at_most=len(client_ids) - 1)
-    shuffled = np.random.default_rng(check_seed(seed)).permutation(client_ids).tolist()
+    shuffled = random_stream("unseen clients", check_seed(seed)).permutation(client_ids).tolist()
     return client_data.select(shuffled[num_unseen:]), client_data.select(shuffled[:num_unseen])
 
 

@@ -13,6 +13,7 @@ import tensorflow_federated as tff
 from fedlab import _tensorflow as _tensorflow
 from fedlab.caching import cache_while_alive
 from fedlab.data.client_data import MemoryClientData
+from fedlab.random_streams import random_stream
 
 UNKNOWN = "unknown"
 _MAX_BYTES = 1 << 25  # of examples in a digest: about 10,000 digits
@@ -85,7 +86,7 @@ def digest_clients(client_data: tff.simulation.datasets.ClientData) -> str:
     client_ids = client_data.client_ids
     hashed = hashlib.sha256(digest_ids(client_ids).encode())
     num_bytes = 0
-    for number in np.random.default_rng(0).permutation(len(client_ids)):
+    for number in random_stream("digest", 0).permutation(len(client_ids)):
         for content in _read_client(client_data, client_ids[number]):
             hashed.update(content)
             num_bytes += len(content)

@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits as load_sklearn_digits
 from fedlab.checks import check_count, check_number, check_seed
 from fedlab.data import partition
 from fedlab.data.client_data import Examples, MemoryClientData
+from fedlab.random_streams import random_stream
 
 NUM_SOURCE_IMAGES = 1797
 MIN_EXAMPLES = 5  # a writer has at least four training digits and one test digit
@@ -111,14 +112,15 @@ def create_writers(num_clients: int, *, alpha: float = 5.0, seed: int = 0) -> di
     max_clients = NUM_SOURCE_IMAGES // MIN_EXAMPLES
     num_clients = check_count("num_clients", num_clients, at_least=2, at_most=max_clients)
     alpha, seed = check_number("alpha", alpha, above=0), check_seed(seed)
-    rng = np.random.default_rng(seed)
-    sizes = _draw_sizes(num_clients, rng)
-    parts = partition.dirichlet(_source()[1], num_clients, alpha=alpha, sizes=sizes, seed=seed)
+    sizes = _draw_sizes(num_clients, random_stream("digits: sizes", seed))
+    mixes = random_stream("digits: label mixes", seed)
     writers = {}
-    for number, rows in enumerate(parts):
+    for number, rows in enumerate(partition.deal_by_mix(_source()[1], sizes, alpha, mixes)):
+        client_id = f"writer_{number:03d}"
         num_test = max(1, round(TEST_FRACTION * len(rows)))
-        rows = rng.permutation(rows)
-        writers[f"writer_{number:03d}"] = Writer(_draw_style(rng), rows[num_test:], rows[:num_test])
+        rows = random_stream("digits: split", seed, client_id).permutation(rows)
+        style = _draw_style(random_stream("digits: style", seed, client_id))
+        writers[client_id] = Writer(style, rows[num_test:], rows[:num_test])
     return writers
 
 

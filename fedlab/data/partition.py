@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedlab.checks import check_array, check_count, check_labels, check_number, check_seed
+from fedlab.random_streams import random_stream
 
 Partition: TypeAlias = list[np.ndarray]
 
@@ -31,7 +32,7 @@ def iid(num_examples: int, num_clients: int, *, seed: int = 0) -> Partition:
     """
     num_examples = check_count("num_examples", num_examples)
     num_clients = check_count("num_clients", num_clients, at_most=num_examples)
-    shuffled = np.random.default_rng(check_seed(seed)).permutation(num_examples)
+    shuffled = random_stream("iid partition", check_seed(seed)).permutation(num_examples)
     return np.array_split(shuffled, num_clients)
 
 
@@ -63,7 +64,8 @@ def shards(
     )
     num_shards = num_clients * shards_per_client
     pieces = np.array_split(np.argsort(label_array, kind="stable"), num_shards)
-    dealt = np.random.default_rng(check_seed(seed)).permutation(num_shards).reshape(num_clients, -1)
+    rng = random_stream("shards partition", check_seed(seed))
+    dealt = rng.permutation(num_shards).reshape(num_clients, -1)
     return [np.concatenate([pieces[shard] for shard in client_shards]) for client_shards in dealt]
 
 
@@ -97,11 +99,28 @@ def dirichlet(
         ValueError: A number is out of range, or the sizes do not fit the pool.
     """
     label_array = check_labels("labels", labels)
-    num_examples = len(label_array)
-    num_clients = check_count("num_clients", num_clients, at_most=num_examples)
+    num_clients = check_count("num_clients", num_clients, at_most=len(label_array))
     alpha = check_number("alpha", alpha, above=0)
-    client_sizes = _check_sizes(sizes, num_clients, num_examples)
-    rng = np.random.default_rng(check_seed(seed))
+    client_sizes = _check_sizes(sizes, num_clients, len(label_array))
+    rng = random_stream("dirichlet partition", check_seed(seed))
+    return deal_by_mix(label_array, client_sizes, alpha, rng)
+
+
+def deal_by_mix(
+    label_array: np.ndarray, client_sizes: np.ndarray, alpha: float, rng: np.random.Generator
+) -> Partition:
+    """Deals like `dirichlet`, with draws from a given stream.
+
+    Args:
+        label_array: The labels of the pool, int (num_examples,).
+        client_sizes: Number of examples of each client, int (num_clients,), of sum num_examples.
+        alpha: Concentration, finite and above 0.
+        rng: Where all draws come from.
+
+    Returns:
+        `num_clients` index arrays, int64 (num_client_examples,).
+    """
+    num_examples, num_clients = len(label_array), len(client_sizes)
     rows_by_label = [np.flatnonzero(label_array == label) for label in np.unique(label_array)]
     pools = [list(rng.permutation(rows)) for rows in rows_by_label]
     share = np.array([len(pool) for pool in pools]) / num_examples

@@ -30,6 +30,7 @@ from fedlab.data.elements import (
 )
 from fedlab.data.elements import build_input_spec as build_input_spec
 from fedlab.data.sampling import SampleFn
+from fedlab.random_streams import random_stream
 
 CohortFn: TypeAlias = Callable[[int], Mapping[str, tf.data.Dataset]]
 _MORE_THAN_A_CLIENT_HAS = 1 << 30  # a batch of this size has all examples of a client
@@ -76,14 +77,14 @@ class Preprocessing:
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
-    def apply(self, dataset: tf.data.Dataset, *stream: int) -> tf.data.Dataset:
+    def apply(self, dataset: tf.data.Dataset, *stream: int | str) -> tf.data.Dataset:
         """Returns the batches of one client for one round.
 
         Args:
             dataset: The client's examples, `OrderedDict(label, pixels)`, as in Federated EMNIST.
-            *stream: Numbers on which the shuffling and the augmentation depend besides `seed`, such
-                as the numbers of the round and of the client, each at least 0. The batches are a
-                function of these numbers and the epoch, so each iteration gives the same batches.
+            *stream: Numbers and names on which the shuffling and the augmentation depend besides
+                `seed`, such as the number of the round and the client's id. The batches are a
+                function of these and the epoch, so each iteration gives the same batches.
 
         Returns:
             Batches `(images, labels)`, float32 (b, height, width, channels) and int32 (b,).
@@ -107,7 +108,7 @@ class Preprocessing:
         )
 
     def apply_to_arrays(
-        self, pixels: np.ndarray, labels: np.ndarray, *stream: int
+        self, pixels: np.ndarray, labels: np.ndarray, *stream: int | str
     ) -> tf.data.Dataset:
         """Returns the same batches as `apply`, for examples that are in memory.
 
@@ -117,8 +118,8 @@ class Preprocessing:
         Args:
             pixels: float32 (n, height, width) or (n, height, width, channels).
             labels: int32 (n,).
-            *stream: Numbers on which the shuffling and the augmentation depend besides `seed`, such
-                as the numbers of the round and of the client, each at least 0.
+            *stream: Numbers and names on which the shuffling and the augmentation depend besides
+                `seed`, such as the number of the round and the client's id.
 
         Returns:
             Batches `(images, labels)`, float32 (b, height, width, channels) and int32 (b,).
@@ -192,7 +193,7 @@ class Cohort(Mapping[str, tf.data.Dataset]):
         self.preprocessing = _check_preprocessing(preprocessing)
         self.round_num = check_count("round_num", round_num, at_least=0)
         # Under Poisson sampling a cohort may be empty.
-        known = _number_clients(client_data)
+        known = _ids_of(client_data)
         self._client_ids = check_ids("client_ids", client_ids, known=known, may_be_empty=True)
         self._known = frozenset(self._client_ids)
 
@@ -206,16 +207,19 @@ class Cohort(Mapping[str, tf.data.Dataset]):
         dataset = self.client_data.create_tf_dataset_for_client(client_id)
         return self.preprocessing.apply(dataset, *stream)
 
-    def stream(self, client_id: str) -> tuple[int, int]:
-        """Returns the numbers on which the shuffling and the augmentation of a client depend.
+    def stream(self, client_id: str) -> tuple[int, str]:
+        """Returns the number and the name on which the shuffling and the augmentation of a client depend.
 
         Args:
             client_id: The id of a client in the data.
 
         Returns:
-            The number of the round, and the client's position among the data's client ids.
+            The number of the round, and the client's id: not its position among the data's client
+            ids, which changes when clients are selected.
         """
-        return self.round_num, _number_clients(self.client_data)[client_id]
+        if client_id not in _ids_of(self.client_data):
+            raise KeyError(client_id)
+        return self.round_num, client_id
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._client_ids)
@@ -288,9 +292,9 @@ def _trace(preprocessing: Preprocessing, image_shape: tuple[int, ...]) -> Callab
 
 
 @cache_while_alive
-def _number_clients(client_data: tff.simulation.datasets.ClientData) -> dict[str, int]:
-    return {client_id: number for number, client_id in enumerate(client_data.client_ids)}
+def _ids_of(client_data: tff.simulation.datasets.ClientData) -> frozenset[str]:
+    return frozenset(client_data.client_ids)
 
 
-def _draw_seed(*numbers: int) -> int:
-    return int(np.random.default_rng(numbers).integers(2**31))
+def _draw_seed(seed: int, *stream: int | str) -> int:
+    return int(random_stream("batches", seed, *stream).integers(2**63 - 1))

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-import numpy as np
-
 from fedlab.checks import check_callable, check_count, check_ids, check_number, check_seed
 from fedlab.data.description import describe, digest_ids, with_description
+from fedlab.random_streams import random_stream
 
 SampleFn: TypeAlias = Callable[[int], list[str]]
 
@@ -117,7 +116,8 @@ def poisson(client_ids: Sequence[str], expected_num_clients: float, *, seed: int
     probability = expected_num_clients / len(client_ids)
 
     def sample_fn(round_num: int) -> list[str]:
-        draws = np.random.default_rng([seed, _check_round(round_num)]).random(len(client_ids))
+        rng = random_stream("poisson cohort", seed, _check_round(round_num))
+        draws = rng.random(len(client_ids))
         return [name for name, draw in zip(client_ids, draws, strict=True) if draw < probability]
 
     return _describe(
@@ -151,8 +151,9 @@ def once_per_epoch(client_ids: Sequence[str], num_clients: int, *, seed: int = 0
 
     def sample_fn(round_num: int) -> list[str]:
         epoch, position = divmod(check_count("round_num", round_num) - 1, num_rounds)
-        order = _draw(client_ids, len(client_ids), seed, epoch)
-        return order[position * num_clients : (position + 1) * num_clients]
+        order = random_stream("epoch order", seed, epoch).permutation(len(client_ids))
+        chosen = order[position * num_clients : (position + 1) * num_clients]
+        return [client_ids[index] for index in chosen]
 
     return _describe(sample_fn, "once_per_epoch", client_ids, num_clients=num_clients, seed=seed)
 
@@ -169,8 +170,8 @@ def drop_out(sample_fn: SampleFn, rate: float, *, seed: int = 0) -> SampleFn:
 
     A client that is too slow, or loses the connection, does not count in the round (Bonawitz et al.
     2019). Each client draws a number in [0, 1) and drops out if it is below `rate`. If all numbers
-    are, the client with the largest stays; an empty cohort stays empty. The clients that drop out
-    are a function of `(seed, round_num)`.
+    are, the client with the largest stays; an empty cohort stays empty. A client's number is a
+    function of the seed, the number of the round and the client's id.
 
     Args:
         sample_fn: A function from the round's number to client ids, such as `uniform(…)`.
@@ -191,10 +192,8 @@ def drop_out(sample_fn: SampleFn, rate: float, *, seed: int = 0) -> SampleFn:
     def staying_fn(round_num: int) -> list[str]:
         round_num = _check_round(round_num)
         cohort = sample_fn(round_num)
-        # The third number makes these draws independent of those of the cohort, whose seed may be
-        # the same.
-        draws = np.random.default_rng([seed, round_num, 2**32 - 1]).random(len(cohort))
-        bound = min(rate, draws.max(initial=0.0))
+        draws = [random_stream("drop out", seed, round_num, name).random() for name in cohort]
+        bound = min(rate, max(draws, default=0.0))
         return [client_id for client_id, draw in zip(cohort, draws, strict=True) if draw >= bound]
 
     return with_description(
@@ -204,7 +203,7 @@ def drop_out(sample_fn: SampleFn, rate: float, *, seed: int = 0) -> SampleFn:
 
 
 def _draw(client_ids: list[str], num_clients: int, seed: int, round_num: int) -> list[str]:
-    rng = np.random.default_rng([seed, round_num])
+    rng = random_stream("uniform cohort", seed, round_num)
     chosen = rng.choice(len(client_ids), size=num_clients, replace=False)
     return [client_ids[index] for index in chosen]
 

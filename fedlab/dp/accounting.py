@@ -29,7 +29,7 @@ from dp_accounting.rdp import RdpAccountant
 
 from fedlab.checks import check_choice, check_count, check_list, check_not_empty, check_number
 from fedlab.dp.fixed_size_sampling import FixedSizeAccountant
-from fedlab.dp.plan_checks import check_delta
+from fedlab.dp.plan_checks import largest_delta
 
 Relation = dp_accounting.NeighboringRelation
 NEIGHBOURS = {
@@ -42,10 +42,10 @@ _NOISE_RANGE = (0.05, 10_000.0)  # of the search
 
 
 def default_delta(population: int) -> float:
-    """Returns `population ** -1.1`, a delta well below 1 / population.
+    """Returns `1 / (10 * population)`, the largest delta with which a plan states a guarantee.
 
-    Delta must be smaller than 1 / population, because a mechanism that publishes the data of one random
-    client has delta = 1 / population.
+    `fedlab.dp.plan_checks.largest_delta` says why. `fedlab.dp.delta_cost` computes what a smaller
+    delta costs.
 
     Args:
         population: Number of clients that may be drawn, at least 2.
@@ -54,7 +54,7 @@ def default_delta(population: int) -> float:
         ValueError: The population is smaller than 2.
         TypeError: The population is not a whole number.
     """
-    return float(check_count("population", population, at_least=2)) ** -1.1
+    return largest_delta(population)
 
 
 def epsilon(
@@ -75,8 +75,8 @@ def epsilon(
             "poisson", the exact number for "fixed_size".
         population: Number of clients that may be drawn, at least 2.
         num_rounds: Number of rounds, at least 1.
-        delta: Delta of the guarantee, in (0, 1). From 1 / population on, the epsilon is right but
-            promises nothing (see `default_delta`), so `PrivacyPlan` refuses it. Default:
+        delta: Delta of the guarantee, in (0, 1). Above `default_delta(population)`, the epsilon is
+            right but promises too little, so `PrivacyPlan` refuses it. Default:
             `default_delta(population)`.
         sampling: How the cohort is drawn, and so which populations are neighbours: "poisson" or
             "fixed_size", as in the module's docstring.
@@ -121,12 +121,13 @@ def epsilon_curve(
         sampling: "poisson" or "fixed_size", as in `epsilon`.
 
     Returns:
-        A table with the columns `round_num` and `epsilon`.
+        A table with the columns `round_num`, `epsilon` and `delta`.
 
     Raises:
         ValueError: A number is out of range, or `sampling` is unknown.
         TypeError: An argument is not a number.
     """
+    delta = default_delta(population) if delta is None else delta
     rounds = [check_count("rounds", each) for each in check_list("rounds", rounds)]
     check_not_empty("rounds", rounds)
     epsilons = [
@@ -140,7 +141,7 @@ def epsilon_curve(
         )
         for num_rounds in rounds
     ]
-    return pd.DataFrame({"round_num": rounds, "epsilon": epsilons})
+    return pd.DataFrame({"round_num": rounds, "epsilon": epsilons, "delta": delta})
 
 
 def noise_for_epsilon(
@@ -159,8 +160,7 @@ def noise_for_epsilon(
         num_clients: Clients per round, as in `epsilon`.
         population: Number of clients that may be drawn, at least 2.
         num_rounds: Number of rounds, at least 1.
-        delta: Delta of the guarantee, above 0 and below `1 / population`. Default:
-            `default_delta(population)`.
+        delta: Delta of the guarantee, as in `epsilon`. Default: `default_delta(population)`.
         sampling: "poisson" or "fixed_size", as in `epsilon`.
 
     Raises:
@@ -173,7 +173,6 @@ def noise_for_epsilon(
     num_clients, population, num_rounds, delta = check_run(
         num_clients, population, num_rounds, delta, sampling
     )
-    check_delta(delta, population)
 
     def excess(noise: float) -> float:
         run_epsilon = epsilon(

@@ -20,10 +20,8 @@ from fedlab.checks import (
     check_number,
     check_seed,
 )
+from fedlab.random_streams import random_stream
 from fedlab.runtime.runner import Cohort, Runner
-
-# Numbers of the independent streams that are derived from one seed. Results depend on them.
-_COINS, _SAMPLING, _DIRECTIONS, _NOISE = 0, 1, 2, 4
 
 
 def flip_coins(num_canaries: int, *, seed: int) -> np.ndarray:
@@ -40,7 +38,7 @@ def flip_coins(num_canaries: int, *, seed: int) -> np.ndarray:
         ValueError: A number is out of range.
     """
     seed, num_canaries = check_seed(seed), check_count("num_canaries", num_canaries)
-    return _rng(seed, _COINS).random(num_canaries) < 0.5
+    return random_stream("canary coins", seed).random(num_canaries) < 0.5
 
 
 class CanaryState(NamedTuple):
@@ -113,7 +111,7 @@ class CanaryRunner(Runner):
         round_num = np.int32(state.num_rounds + 1)
         weights = self._runner.get_model_weights(output.state)
         shapes = [np.shape(weight) for weight in weights.trainable]
-        rng = _rng(self._seed, _SAMPLING, int(round_num))
+        rng = random_stream("canary cohort", self._seed, int(round_num))
         drawn = self._included & (rng.random(len(self._included)) < self._probability)
         trainable = [np.array(weight) for weight in weights.trainable]
         for canary in np.flatnonzero(drawn):
@@ -208,15 +206,10 @@ def simulate_gaussian(
     noise_multiplier = check_number("noise_multiplier", noise_multiplier, at_least=0)
     num_rounds = check_count("num_rounds", num_rounds)
     included = check_bools("included", included, (None,))
-    rng = _rng(check_seed(seed), _NOISE)
+    rng = random_stream("canary noise", check_seed(seed))
     drawn = rng.binomial(num_rounds, probability, size=len(included))
     noise = rng.normal(size=len(included)) * noise_multiplier * np.sqrt(num_rounds)
     return included * drawn + noise
-
-
-def _rng(seed: int, *stream: int) -> np.random.Generator:
-    """Returns a generator that differs from `default_rng(seed)` and `default_rng([seed, round_num])`."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=tuple(map(int, stream))))
 
 
 def _direction(canary: int, shapes: Sequence[tuple[int, ...]], seed: int) -> list[np.ndarray]:
@@ -224,7 +217,7 @@ def _direction(canary: int, shapes: Sequence[tuple[int, ...]], seed: int) -> lis
 
     It is drawn again each time, because the vectors of all canaries together would fill the memory.
     """
-    rng = _rng(seed, _DIRECTIONS, canary)
+    rng = random_stream("canary direction", seed, int(canary))
     sizes = [int(np.prod(shape)) for shape in shapes]
     vector = rng.standard_normal(sum(sizes), dtype=np.float32)
     vector /= np.linalg.norm(vector)

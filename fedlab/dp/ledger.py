@@ -35,8 +35,8 @@ class PrivacyLedger:
 
     Args:
         population: Number of clients that may be drawn, at least 2, the same in all runs.
-        delta: Delta of the guarantee for all runs together, above 0 and below 1 / population. Default:
-            `accounting.default_delta(population)`.
+        delta: Delta of the guarantee for all runs together, above 0 and at most `1 / (10 * population)`,
+            the default; see `fedlab.dp.plan_checks.largest_delta`.
         sampling: How all runs draw their cohorts: "poisson" or "fixed_size", as in
             `fedlab.dp.accounting`. The guarantees of the two do not add up.
 
@@ -84,13 +84,14 @@ class PrivacyLedger:
 
         Returns:
             A table with the columns `name`, `noise_multiplier`, `num_clients`, `num_rounds`,
-            `epsilon` (of this run alone) and `total_epsilon` (of all runs up to it).
+            `epsilon` (of this run alone), `total_epsilon` (of all runs up to it) and `delta` (of both).
         """
         frame = pd.DataFrame(
             self._runs, columns=["name", "noise_multiplier", "num_clients", "num_rounds"]
         )
         frame["epsilon"] = [self._compose([run])[0] for run in self._runs]
         frame["total_epsilon"] = self._compose(self._runs)
+        frame["delta"] = self._delta
         return frame
 
     def _compose(self, runs: list[_Run]) -> list[float]:

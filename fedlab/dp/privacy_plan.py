@@ -48,8 +48,8 @@ class PrivacyPlan:
         noise_multiplier: Standard deviation of the noise on the sum divided by the clip, at least 0.
         clip: Largest L2 norm of a client's update, above 0; with a `quantile`, that of the first round.
         quantile: Share of updates that an adaptive clip leaves whole. Default: a fixed clip.
-        delta: Delta of the guarantee, above 0 and below `1 / population`. Default:
-            `accounting.default_delta(population)`.
+        delta: Delta of the guarantee, above 0 and at most `1 / (10 * population)`, the default; see
+            `fedlab.dp.plan_checks.largest_delta`.
         metrics_clip: Largest L2 norm of a client's metrics before they are finalized (sums over its
             examples, and their number), above 0. Default: the metrics are not part of the plan.
         metrics_share: Share of the privacy cost (of `noise_multiplier ** -2`) that the metrics
@@ -111,6 +111,8 @@ class PrivacyPlan:
             ValueError: A number is out of range, or no noise gives this epsilon.
         """
         check_plan(population, expected_num_clients, clip, quantile)
+        if delta is not None:
+            check_delta(delta, population)
         noise_multiplier = accounting.noise_for_epsilon(
             target_epsilon,
             num_clients=expected_num_clients,

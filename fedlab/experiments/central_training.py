@@ -129,11 +129,18 @@ def build_network(create_fn: CreateSeededFn) -> Network:
 
 
 def batch_epochs(
-    examples: Examples, preprocessing: Preprocessing, num_epochs: int
+    use: str, examples: Examples, preprocessing: Preprocessing, num_epochs: int
 ) -> Iterable[tf.data.Dataset]:
-    """Returns the batches of each epoch; where they are shuffled, each has an order of its own."""
+    """Returns the batches of each epoch; where they are shuffled, each has an order of its own.
+
+    Args:
+        use: What is trained, such as "pre-training": two uses of one seed draw different orders.
+        examples: The examples of all epochs.
+        preprocessing: How they become batches.
+        num_epochs: Number of epochs, at least 0.
+    """
     for epoch in range(1, num_epochs + 1):
-        yield preprocessing.apply_to_arrays(*examples, epoch)
+        yield preprocessing.apply_to_arrays(*examples, use, epoch)
 
 
 def is_finite(weights: Weights) -> bool:

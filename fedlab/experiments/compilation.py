@@ -20,9 +20,9 @@ _BUILDERS = {
 }
 _CLIENT = ("client_learning_rate", "client_optimizer")
 _ADAPTIVE = {"server_beta_2": "beta_2", "server_epsilon": "epsilon"}
-_OPTIONS = dict.fromkeys(_BUILDERS, _CLIENT) | {
-    "fed_prox": (*_CLIENT, "mu"),
-    "fed_avgm": (*_CLIENT, "momentum"),
+_OPTIONS = dict.fromkeys(_BUILDERS, (*_CLIENT, "mu")) | {
+    "fed_avg": _CLIENT,
+    "fed_avgm": (*_CLIENT, "mu", "momentum"),
     "fed_sgd": (),
     "mime_lite": ("client_learning_rate", "momentum"),
 }
@@ -33,7 +33,7 @@ def compile_rounds(config: RunConfig, create_fn: CreateSeededFn) -> runtime.Runn
 
     Building and cutting a TFF process takes far longer than a round, so the last few are kept. The
     initial weights are not part of it: they go in through `run_rounds(initial_weights=…)`. Nor is
-    the seed of the deeper CNN's dropout, which stays 0: its masks depend on what comes in, too.
+    the seed of the deeper CNN's dropouts, which stays 0: their masks depend on what comes in, too.
     """
     return _compile(config.algorithm, tuple(_options(config).items()), create_fn)
 

@@ -47,12 +47,12 @@ class RunConfig(Config):
         client_learning_rate: Its step size, at least 0.
         server_learning_rate: The server's step size, at least 0.
         client_rate_decay: What the clients' rate is multiplied by after each round, in (0, 1].
-        mu: FedProx's pull to the server's weights, at least 0.
+        mu: FedProx's pull to the server's weights, at least 0; also beside another server's
+            optimizer.
         momentum: Of FedAvgM's server, or of Mime Lite; in [0, 1).
         server_beta_2: Of the server's Adam or Yogi, in [0, 1). Default: Reddi et al.'s, 0.99.
         server_epsilon: Of an adaptive server, above 0. Default: Reddi et al.'s tau, 0.001.
         model: `models.create_cnn` or `models.create_deeper_cnn`.
-        dropout_rate: Of the deeper CNN, in [0, 1).
         num_rounds: At least 1.
         num_clients: In a round, at least 1.
         sampling: "first": the same first clients in each round, as the article has it. "uniform":
@@ -93,8 +93,9 @@ class RunConfig(Config):
         "rounds_to_target",
         "seconds",
     )
+    GONE: ClassVar[tuple[str, ...]] = ("dropout_rate",)
 
-    name: Label = "as in the article"
+    name: Label = "settings of the article, our data"
     group: Label = "baseline"
     algorithm: Algorithm = "fed_avg"
     client_optimizer: Literal["sgd", "adam"] = "sgd"
@@ -106,7 +107,6 @@ class RunConfig(Config):
     server_beta_2: ProperFraction | None = None
     server_epsilon: Positive | None = None
     model: Literal["cnn", "deeper_cnn"] = "cnn"
-    dropout_rate: ProperFraction = 0.0
     num_rounds: Count = 10
     num_clients: Count = 5
     sampling: Literal["first", "uniform"] = "first"
@@ -132,11 +132,10 @@ class RunConfig(Config):
 def _check_together(config: RunConfig) -> None:
     """A setting that does nothing would make a table say what is not so."""
     users = {
-        "mu": ("algorithm", ("fed_prox",)),
+        "mu": ("algorithm", ("fed_prox", "fed_avgm", "fed_adam", "fed_yogi", "fed_adagrad")),
         "momentum": ("algorithm", ("fed_avgm", "mime_lite")),
         "server_beta_2": ("algorithm", ("fed_adam", "fed_yogi")),
         "server_epsilon": ("algorithm", ("fed_adam", "fed_yogi", "fed_adagrad")),
-        "dropout_rate": ("model", ("deeper_cnn",)),
         "alpha": ("partition", ("dirichlet",)),
     }
     for name, (owner, values) in users.items():

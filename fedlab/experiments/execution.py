@@ -13,7 +13,7 @@ from fedlab import evaluation, models
 from fedlab.caching import cache_while_alive
 from fedlab.checks import check_seed
 from fedlab.data import FederatedDataset, pool, sampling
-from fedlab.data.client_data import MemoryClientData
+from fedlab.data.client_data import Examples, MemoryClientData
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
 from fedlab.experiments import central_training
 from fedlab.experiments.central_training import CreateSeededFn, Network, Weights, build_network
@@ -22,7 +22,6 @@ from fedlab.experiments.config import RunConfig
 from fedlab.experiments.partitions import deal, hold_out
 from fedlab.experiments.store import ProgressFn
 from fedlab.training import Callback, DivergedError, EarlyStopping, Evaluate, run_rounds
-from fedlab.training.callbacks import EvaluateFn
 
 NUM_FIRST = 5  # the article's clients
 TARGET_ACCURACY = 0.9  # where the configuration names no other
@@ -176,15 +175,8 @@ class _Curve:
         return pd.DataFrame([*(row | empty for row in self._rows[:-1]), self._rows[-1] | last])
 
 
-@functools.lru_cache(maxsize=64)
-def _create(model: str, dropout_rate: float) -> CreateSeededFn:
-    if model == "cnn":
-        return models.create_cnn
-    return functools.partial(models.create_deeper_cnn, dropout_rate=dropout_rate)
-
-
 def _create_fn(config: RunConfig) -> CreateSeededFn:
-    return _create(config.model, config.dropout_rate)  # the same function each time: a cache's key
+    return models.create_cnn if config.model == "cnn" else models.create_deeper_cnn
 
 
 def _start(config: RunConfig, dataset: FederatedDataset, network: Network, seed: int) -> Weights:
@@ -198,7 +190,8 @@ def _pretrain(dataset: FederatedDataset, network: Network, seed: int) -> Weights
     """Trains on the public digits: Adam, some epochs, shuffled."""
     preprocessing = dataclasses.replace(central_training.PRETRAINING, seed=seed)
     num_epochs = central_training.PRETRAINING_EPOCHS
-    epochs = central_training.batch_epochs(dataset.public_examples, preprocessing, num_epochs)
+    public = dataset.public_examples
+    epochs = central_training.batch_epochs("pre-training", public, preprocessing, num_epochs)
     rates = [central_training.PRETRAINING_RATE] * num_epochs
     *_, weights = network.fit(network.initial_weights(seed), epochs, rates, "adam")
     return weights
@@ -221,7 +214,8 @@ def _train_centrally(
     """Passes over all training digits."""
     examples = pool(dataset.participants(pretrained=config.pretrained), config.max_examples)
     preprocessing = _preprocessing(config, seed, max_examples=None)
-    epochs = central_training.batch_epochs(examples, preprocessing, config.num_rounds)
+    num_epochs = config.num_rounds
+    epochs = central_training.batch_epochs("central", examples, preprocessing, num_epochs)
     decay = config.client_rate_decay or 1.0
     rates = [config.client_learning_rate * decay**k for k in range(config.num_rounds)]
     fitted = network.fit(weights, epochs, rates, config.client_optimizer)
@@ -243,36 +237,52 @@ def _train_federated(
     seed: int,
     curve: _Curve,
 ) -> None:
-    """Runs the rounds."""
+    """Runs the rounds, and looks at the model on the way."""
     train = dataset.participants(pretrained=config.pretrained)
     callbacks: list[Callback] = [Evaluate(curve.evaluate, config.evaluate_every)]
     if config.stop_at_accuracy is not None:
         callbacks.append(EarlyStopping("eval_accuracy", target=config.stop_at_accuracy))
     if config.patience is not None:
         train, held_out = hold_out(train)
-        evaluate = _build_held_out_fn(network, held_out)
-        callbacks.append(Evaluate(evaluate, config.evaluate_every))
+        judge_fn = functools.partial(_judge, network, pool(held_out))
+        callbacks.append(Evaluate(judge_fn, config.evaluate_every))
         callbacks.append(EarlyStopping("held_out_accuracy", patience=config.patience))
     train = deal(config, train, seed)
+    train_federated(config, train, network, weights, seed, callbacks)
+
+
+def train_federated(
+    config: RunConfig,
+    train: MemoryClientData,
+    network: Network,
+    weights: Weights,
+    seed: int,
+    callbacks: Sequence[Callback] = (),
+) -> Weights:
+    """Returns the weights after the rounds of a configuration.
+
+    Args:
+        config: What to run.
+        train: The clients.
+        network: Whose model is trained.
+        weights: To start from.
+        seed: Of the cohorts, the stragglers, the shuffling and the augmentation.
+        callbacks: What else happens around a round.
+    """
     preprocessing = _preprocessing(config, seed, num_epochs=config.num_epochs)
     cohort_fn = build_cohort_fn(train, _sample_fn(config, train.client_ids, seed), preprocessing)
-    run_rounds(
+    return run_rounds(
         compile_rounds(config, network.create_fn),
         cohort_fn,
         config.num_rounds,
         initial_weights=weights,
         callbacks=callbacks,
-    )
+    ).weights
 
 
-def _build_held_out_fn(network: Network, held_out: MemoryClientData) -> EvaluateFn:
-    examples = pool(held_out)
-
-    def evaluate(round_num: int, weights: Weights) -> dict[str, float]:
-        right = network.predict(weights, examples).prediction == examples.labels
-        return {"held_out_accuracy": float(right.mean())}
-
-    return evaluate
+def _judge(network: Network, held_out: Examples, _: int, weights: Weights) -> dict[str, float]:
+    right = network.predict(weights, held_out).prediction == held_out.labels
+    return {"held_out_accuracy": float(right.mean())}
 
 
 def _sample_fn(config: RunConfig, client_ids: Sequence[str], seed: int) -> sampling.SampleFn:

@@ -1,7 +1,9 @@
 """Deals the examples of all clients anew, as a configuration says, and holds some clients out."""
 
+import numpy as np
+
 from fedlab.caching import cache_while_alive
-from fedlab.data import partition
+from fedlab.data import from_arrays, partition
 from fedlab.data.client_data import Examples, MemoryClientData
 from fedlab.data.pooling import pool
 from fedlab.experiments.config import RunConfig
@@ -31,6 +33,28 @@ def deal(config: RunConfig, client_data: MemoryClientData, seed: int) -> MemoryC
         return Examples(pooled.pixels[chosen], pooled.labels[chosen])
 
     return MemoryClientData(numbers, read, client_data.num_classes)
+
+
+def set_tests_aside(
+    client_data: MemoryClientData, seed: int
+) -> tuple[MemoryClientData, MemoryClientData]:
+    """Sets a fifth of every client's examples aside, to test on what the client itself meets.
+
+    Args:
+        client_data: The clients, each with at least two examples.
+        seed: Of the draw.
+
+    Returns:
+        `(train, test)`, with every client in both.
+
+    Raises:
+        ValueError: A client has one example only.
+    """
+    pooled = pool(client_data)
+    sizes = [client_data.num_examples(client_id) for client_id in client_data.client_ids]
+    owners = np.repeat(client_data.client_ids, sizes).tolist()
+    num_classes = client_data.num_classes
+    return from_arrays(*pooled, owners, num_classes=num_classes, seed=seed)
 
 
 def hold_out(client_data: MemoryClientData) -> tuple[MemoryClientData, MemoryClientData]:

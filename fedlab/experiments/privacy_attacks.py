@@ -11,8 +11,9 @@ from fedlab.data import pool, sampling
 from fedlab.data.client_data import Examples, MemoryClientData
 from fedlab.experiments.central_training import Weights
 from fedlab.experiments.privacy_configs import LedgerConfig
-from fedlab.experiments.privacy_defences import Writers, build_cohorts
+from fedlab.experiments.privacy_defences import build_cohorts
 from fedlab.experiments.privacy_start import small_network
+from fedlab.experiments.privacy_writers import Writers
 from fedlab.models import create_small_cnn
 
 
@@ -144,7 +145,7 @@ def client_confidences(writers: Writers, weights: Weights) -> np.ndarray:
     Returns:
         float64 (num_writers,), in the order of `writers.client_ids`.
     """
-    losses = small_network().predict(weights, pool(writers.train)).loss
+    losses = small_network().predict(weights, pool(writers.train.select(writers.client_ids))).loss
     sizes = [len(writers.train.examples(client_id).labels) for client_id in writers.client_ids]
     confidences = membership.logit_confidences(losses)
     names, means = membership.mean_per_client(

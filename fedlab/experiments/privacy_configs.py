@@ -1,5 +1,6 @@
 """What the two privacy studies run, as plain values: one column of a CSV file each."""
 
+import math
 from typing import ClassVar, Literal
 
 import pydantic
@@ -109,8 +110,8 @@ class LedgerConfig(Config):
             clients' noise.
         num_rounds: Of every training, at least 1.
         client_learning_rate: Of SGD at the clients, at least 0.
-        server_learning_rate: What the mean update is multiplied by without a clip, at least 0.
-        clipped_server_learning_rate: The same with a clip: clipped updates are shorter.
+        server_learning_rates: Numbers above 0 with spaces between. The mean update is multiplied by
+            one of them, which a rehearsal on public writers chooses for each row.
         batch_size: Of the clients, at least 1.
         clip: Largest L2 norm of an update, wherever it is clipped, above 0.
         group_size: Clients in a timed round, and in the sum that is inverted, at least 1.
@@ -119,7 +120,8 @@ class LedgerConfig(Config):
         num_references: Models that the membership attacker trains; even.
 
     Raises:
-        ValueError: A value is not of its type or out of range, or noise lacks its epsilon.
+        ValueError: A value is not of its type or out of range, noise lacks its epsilon, or a rate
+            is no number above 0.
     """
 
     LABELS: ClassVar[tuple[str, ...]] = ("defence",)
@@ -127,6 +129,8 @@ class LedgerConfig(Config):
     RESULTS: ClassVar[tuple[str, ...]] = (
         "epsilon",
         "delta",
+        "server_learning_rate",
+        "rehearsal",
         "accuracy",
         "membership_auc",
         "membership_low",
@@ -151,8 +155,7 @@ class LedgerConfig(Config):
     group_epsilon: Positive = 8.0
     num_rounds: Count = 30
     client_learning_rate: Rate = 0.05
-    server_learning_rate: Rate = 1.0
-    clipped_server_learning_rate: Rate = 2.0
+    server_learning_rates: Label = "0.5 1 2 4"
     batch_size: Count = 20
     clip: Positive = 0.5
     group_size: Count = 30
@@ -167,7 +170,21 @@ class LedgerConfig(Config):
                 "mechanism 'noise', and no other, needs target_epsilon. Found mechanism="
                 f"{self.mechanism!r} with target_epsilon={self.target_epsilon}."
             )
+        try:
+            is_good = all(0 < rate < math.inf for rate in self.rates) and self.rates
+        except ValueError:
+            is_good = False
+        if not is_good:
+            raise ValueError(
+                "server_learning_rates must be numbers above 0 with spaces between, such as '1 2'. "
+                f"Found {self.server_learning_rates!r}."
+            )
         return self
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The server rates among which the rehearsal chooses."""
+        return tuple(float(rate) for rate in self.server_learning_rates.split())
 
 
 def noise_name(epsilon: float) -> str:

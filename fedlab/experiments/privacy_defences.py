@@ -1,9 +1,9 @@
-"""The defences of the privacy ledger: who takes part, what runs their rounds, and the cost of these."""
+"""The defences of the privacy ledger: what runs their rounds, and the cost of these."""
 
 import functools
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow_federated as tff
@@ -26,46 +26,13 @@ from fedlab.experiments.privacy_configs import (
     with_defence,
 )
 from fedlab.experiments.privacy_start import pretrain
+from fedlab.experiments.privacy_writers import split_writers
 from fedlab.experiments.store import Records
 from fedlab.experiments.timing import time_in_turn
 from fedlab.training import run_rounds, weights_bytes
 
 IN_THE_CLEAR = "the secure sums' integers, in the clear"  # no row; the sums are compared with it
-_CLIPPED = ("clipping", "noise", "distributed")
 _MAX_ROUNDING = 1e-6  # of a weight, in two rounds
-
-
-class Writers(NamedTuple):
-    """Who holds the data of the ledger: two halves of the writers, of equal size.
-
-    Attributes:
-        train: The training digits of all, by writer.
-        client_ids: Members and others.
-        members: Those who train, sorted.
-    """
-
-    train: MemoryClientData
-    client_ids: list[str]
-    members: list[str]
-
-    @property
-    def num_members(self) -> int:
-        """Number of members."""
-        return len(self.members)
-
-
-def split_writers(dataset: FederatedDataset, seed: int) -> Writers:
-    """Draws the half of the writers that trains.
-
-    Args:
-        dataset: The data set; who is public takes no part.
-        seed: Of the draw.
-    """
-    participants = dataset.participants(pretrained=True)
-    client_ids = participants.client_ids[: 2 * (len(participants.client_ids) // 2)]
-    rng = np.random.default_rng(seed)
-    members = sorted(rng.choice(client_ids, len(client_ids) // 2, replace=False))
-    return Writers(participants.select(client_ids), client_ids, members)
 
 
 def build_plan(config: LedgerConfig, epsilon: float, num_members: int) -> PrivacyPlan:
@@ -106,44 +73,57 @@ def group_noise_multiplier(config: LedgerConfig, num_members: int) -> float:
 
 
 @functools.lru_cache(maxsize=16)
-def compile_rounds(config: LedgerConfig, num_members: int, seed: int) -> runtime.Runner:
+def compile_rounds(
+    config: LedgerConfig,
+    num_members: int,
+    seed: int,
+    *,
+    server_learning_rate: float = 1.0,
+    num_trained: int | None = None,
+) -> runtime.Runner:
     """Returns what runs the rounds of a defence, compiled once.
 
     A secure sum runs for a group of clients alone: without one, noise of the clients is dealt out
-    to all members.
+    to all who train.
 
     Args:
         config: The defence.
-        num_members: Size of the population.
+        num_members: Size of the population, which sets the noise.
         seed: Of noise at the server.
+        server_learning_rate: What the mean update is multiplied by, above 0.
+        num_trained: Number of clients in a round. If it differs from the population's, the noise of
+            the MEAN update is still that of the population. Default: the population.
     """
-    is_clipped = config.mechanism in _CLIPPED
-    rates = config.server_learning_rate, config.clipped_server_learning_rate
     with runtime.oversize_messages():
         process = learning.build_fed_avg(
             models.build_functional_model(models.create_small_cnn),
             client_learning_rate=config.client_learning_rate,
-            server_learning_rate=rates[is_clipped],
+            server_learning_rate=server_learning_rate,
             weighted=False,
-            aggregator=_build_aggregator(config, num_members, seed),
+            aggregator=_build_aggregator(config, num_members, seed, num_trained or num_members),
             metrics_aggregator=learning.leave_out_metrics,
         )
     return runtime.compile(process, secure_sum=config.secure_sum or "plain")
 
 
-def _build_aggregator(config: LedgerConfig, num_members: int, seed: int) -> Any:
+def _build_aggregator(config: LedgerConfig, num_members: int, seed: int, num_trained: int) -> Any:
+    # Noise on the sum that is divided by `num_trained` and not by `num_members`.
+    share = num_trained / num_members
     if config.mechanism == "clipping":
-        return mechanisms.gaussian_fixed(0.0, config.clip, float(num_members))
+        return mechanisms.gaussian_fixed(0.0, config.clip, float(num_trained))
     if config.mechanism == "noise":
         assert config.target_epsilon is not None  # `LedgerConfig` has checked it
         plan = build_plan(config, config.target_epsilon, num_members)
-        return plan.build_aggregator(insecure_seed=seed)
+        return mechanisms.gaussian_fixed(
+            share * plan.noise_multiplier, config.clip, float(num_trained), insecure_seed=seed
+        )
     if config.mechanism == "integers":
         return tff.learning.secure_aggregator(zeroing=False, clipping=False, weighted=False)
     if config.mechanism == "distributed":
         noise_multiplier = group_noise_multiplier(config, num_members)
-        num_clients = config.group_size if config.secure_sum else num_members
-        return tff.learning.ddp_secure_aggregator(noise_multiplier, num_clients)
+        if config.secure_sum:
+            return tff.learning.ddp_secure_aggregator(noise_multiplier, config.group_size)
+        return tff.learning.ddp_secure_aggregator(share * noise_multiplier, num_trained)
     return None
 
 
@@ -164,7 +144,7 @@ def build_cohorts(
 
 def train(
     config: LedgerConfig,
-    dataset: FederatedDataset,
+    client_data: MemoryClientData,
     members: Sequence[str],
     start: Weights,
     runner: runtime.Runner,
@@ -174,13 +154,12 @@ def train(
 
     Args:
         config: The settings; its defence does not count.
-        dataset: The data set.
+        client_data: The writers' training digits.
         members: Who trains: all of them, in every round.
         start: The weights before the first round.
         runner: Runs the rounds.
         seed: Of the cohorts and the order of the examples.
     """
-    client_data = dataset.participants(pretrained=True)
     sample_fn = sampling.poisson(members, float(len(members)), seed=seed)
     cohort_fn = build_cohorts(config, client_data, sample_fn, seed)
     return _run(runner, cohort_fn, config.num_rounds, start)

@@ -1,12 +1,13 @@
 """The ledger that closes the privacy part: a row for every defence.
 
 Every defence on the same data, split, network, start and cohorts: what it costs in accuracy,
-seconds and bytes, what attackers still get, and who learns what. Half of the writers train, the
-members; the others hold digits of the same kind and do not. All rows start from a model that was
-trained on public digits, and count each client once.
+seconds and bytes, what attackers still get, and who learns what. A fifth of the writers is public. Of
+the others half train, the members; the rest hold digits of the same kind and do not. All rows start
+from a model that was trained on public digits, and count each client once.
 
-- Accuracy: on the test digits of all writers, which nobody trained on.
-- Epsilon: of whole clients, of all rounds, at delta = members^-1.1, by the accountant.
+- Server rate: for each row the best of the same few, in a rehearsal on the public writers.
+- Accuracy: on the test digits of members and others, which nobody trained on and no rate was chosen by.
+- Epsilon: of whole clients, of all rounds, at delta = 1 / (10 * members), by the accountant.
 - Seconds and bytes: of a round of one group of clients, all parties taking turns on this machine,
   keys included. Larger cohorts would be summed in such groups (Bonawitz et al. 2019, section 6).
 - Reconstruction: SSIM of what is rebuilt from what the server gets in round 1, one digit a client
@@ -18,6 +19,7 @@ A secure sum changes no bit of the model, which is checked: its accuracy and its
 the row without a defence, and are not measured again. The column `shared` says so, `note` why.
 """
 
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from fedlab import files, plots
+from fedlab import files, plots, runtime
 from fedlab.attacks import membership
 from fedlab.data import FederatedDataset
 from fedlab.dp import accounting
@@ -52,17 +54,26 @@ from fedlab.experiments.privacy_defences import (
     compile_rounds,
     group_noise_multiplier,
     measure_groups,
-    split_writers,
     train,
 )
+from fedlab.experiments.privacy_rehearsal import rehearse
 from fedlab.experiments.privacy_start import pooled_accuracy, pretrain
+from fedlab.experiments.privacy_summary import summarize
 from fedlab.experiments.privacy_texts import describe_knowledge, explain, to_markdown
+from fedlab.experiments.privacy_writers import Writers, split_writers
 from fedlab.experiments.settings import vary
 from fedlab.experiments.store import Part, ProgressFn, Records, RememberFn
 
 FIRST_LINE = "^# The privacy ledger"
 _DIGITS = 5  # that a row keeps
-_MODEL_COLUMNS = ("accuracy", "membership_auc", "membership_low", "membership_high")
+_MODEL_COLUMNS = (
+    "server_learning_rate",
+    "rehearsal",
+    "accuracy",
+    "membership_auc",
+    "membership_low",
+    "membership_high",
+)
 _VIEW_COLUMNS = ("reconstruction_ssim",)
 _COST_COLUMNS = (
     "seconds_per_round",
@@ -120,8 +131,8 @@ def run(
         config: The row.
         dataset: From `fedlab.data.load`.
         seed: Of everything but keys, ciphertexts and the clients' noise.
-        remember_fn: Keeps the parts that rows have in common: the rounds of a group, the attacker's
-            reference models, a model, a reconstruction.
+        remember_fn: Keeps the parts that rows have in common: the rounds of a group, a rehearsal,
+            the attacker's reference models, a model, a reconstruction.
         progress_fn: Called after each part.
 
     Returns:
@@ -132,20 +143,28 @@ def run(
     groups = remember_fn(
         Part("rounds of a group", shared), lambda: measure_groups(shared, dataset, seed)
     )
-    progress_fn(0.25)
+    progress_fn(0.2)
     seen = view_source(config)
     view = remember_fn(Part("reconstruction", seen), lambda: _reconstruct(seen, dataset, seed))
-    progress_fn(0.5)
+    progress_fn(0.4)
     trained = model_source(config)
-    model = remember_fn(Part("model", trained), lambda: _train_model(trained, dataset, seed))
-    progress_fn(0.75)
-    attack = _attack(shared, dataset, seed, model[0]["confidences"], remember_fn)
+    rates = {
+        row: remember_fn(Part("rehearsal", row), functools.partial(rehearse, row, dataset, seed))[0]
+        for row in (shared, trained)
+    }
+    progress_fn(0.6)
+    rate = rates[trained]["server_learning_rate"]
+    model = remember_fn(Part("model", trained), lambda: _train_model(trained, dataset, seed, rate))
+    progress_fn(0.8)
+    plain_rate = rates[shared]["server_learning_rate"]
+    attack = _attack(shared, dataset, seed, plain_rate, model[0]["confidences"], remember_fn)
     progress_fn(1.0)
     epsilon, noise_multiplier = _account(config, writers.num_members)
     rounding = groups[0]["rounding"]
     record = {
         "epsilon": epsilon,
         "delta": accounting.default_delta(writers.num_members),
+        **rates[trained],
         "accuracy": model[0]["accuracy"],
         "membership_auc": attack.auc,
         "membership_low": attack.auc_interval[0],
@@ -210,19 +229,30 @@ def _reconstruct(config: LedgerConfig, dataset: FederatedDataset, seed: int) -> 
     return [{"ssim": ssim, "blank_ssim": blank_ssim(group)}]
 
 
-def _train_model(config: LedgerConfig, dataset: FederatedDataset, seed: int) -> Records:
+def _train_model(
+    config: LedgerConfig, dataset: FederatedDataset, seed: int, rate: float
+) -> Records:
     writers, start = split_writers(dataset, seed), pretrain(dataset, seed)
-    # A secure sum is for groups; the same integers are summed in the clear here.
-    runner = compile_rounds(vary(config, secure_sum=None), writers.num_members, seed)
-    weights = train(config, dataset, writers.members, start, runner, seed)
+    runner = _compile_training(config, writers, seed, rate)
+    weights = train(config, writers.train, writers.members, start, runner, seed)
+    accuracy = pooled_accuracy(dataset, weights, writers.client_ids)
     confidences = client_confidences(writers, weights).tolist()
-    return [{"accuracy": pooled_accuracy(dataset, weights), "confidences": confidences}]
+    return [{"accuracy": accuracy, "confidences": confidences}]
+
+
+def _compile_training(
+    config: LedgerConfig, writers: Writers, seed: int, rate: float
+) -> runtime.Runner:
+    # A secure sum is for groups; the same integers are summed in the clear here.
+    in_the_clear = vary(config, secure_sum=None)
+    return compile_rounds(in_the_clear, writers.num_members, seed, server_learning_rate=rate)
 
 
 def _attack(
     config: LedgerConfig,
     dataset: FederatedDataset,
     seed: int,
+    rate: float,
     confidences: list[float],
     remember_fn: RememberFn,
 ) -> membership.AttackResult:
@@ -232,8 +262,8 @@ def _attack(
     def train_reference(client_ids: list[str], reference_seed: int) -> np.ndarray:
         def compute() -> Records:
             start = pretrain(dataset, seed)
-            runner = compile_rounds(config, writers.num_members, seed)
-            weights = train(config, dataset, client_ids, start, runner, reference_seed)
+            runner = _compile_training(config, writers, seed, rate)
+            weights = train(config, writers.train, client_ids, start, runner, reference_seed)
             return [{"confidences": client_confidences(writers, weights).tolist()}]
 
         part = Part(f"reference model {reference_seed - seed}", config)
@@ -246,13 +276,13 @@ def _attack(
 
 
 def write_report(path: Path, table: pd.DataFrame) -> None:
-    """Writes the ledger as Markdown, and its picture beside it, for the first seed of the table.
+    """Writes the ledger as Markdown, and its picture beside it: means over the seeds.
 
     Args:
         path: The Markdown file.
         table: The study's results file.
     """
-    table = table[table.seed == table.seed.min()].fillna({"shared": ""}).reset_index(drop=True)
+    table = summarize(table)
     files.write_text(path, to_markdown(table), first_line=FIRST_LINE)
     with files.written_beside(path.with_suffix(".png")) as part, matplotlib.rc_context():
         plots.use_style()

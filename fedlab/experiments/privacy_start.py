@@ -1,7 +1,9 @@
 """Where the runs of the privacy studies start and end: their first weights, and their accuracy."""
 
+from collections.abc import Sequence
+
 from fedlab.caching import cache_while_alive
-from fedlab.data import FederatedDataset
+from fedlab.data import FederatedDataset, pool
 from fedlab.data.preprocessing import Preprocessing
 from fedlab.experiments.central_training import Network, Weights, batch_epochs, build_network
 from fedlab.models import create_small_cnn
@@ -27,18 +29,21 @@ def pretrain(dataset: FederatedDataset, seed: int) -> Weights:
     """
     network = small_network()
     batches = Preprocessing(batch_size=32, shuffle=True, seed=seed, augmentation="affine")
-    epochs = batch_epochs(dataset.public_examples, batches, NUM_EPOCHS)
+    epochs = batch_epochs("pre-training", dataset.public_examples, batches, NUM_EPOCHS)
     rates = [LEARNING_RATE * DECAY**epoch for epoch in range(NUM_EPOCHS)]
     *_, weights = network.fit(network.initial_weights(seed), epochs, rates, "adam")
     return weights
 
 
-def pooled_accuracy(dataset: FederatedDataset, weights: Weights) -> float:
-    """Returns the share of right answers on the test examples of all clients, in [0, 1].
+def pooled_accuracy(
+    dataset: FederatedDataset, weights: Weights, client_ids: Sequence[str] | None = None
+) -> float:
+    """Returns the share of right answers on the test examples of some clients, in [0, 1].
 
     Args:
         dataset: The data set.
         weights: Of the small CNN.
+        client_ids: The clients. Default: all.
     """
-    test = dataset.pooled_test
+    test = dataset.pooled_test if client_ids is None else pool(dataset.test.select(client_ids))
     return float((small_network().predict(weights, test).prediction == test.labels).mean())

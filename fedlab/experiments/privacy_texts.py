@@ -14,6 +14,7 @@ from fedlab.experiments.privacy_configs import (
     LedgerConfig,
     noise_name,
 )
+from fedlab.experiments.privacy_summary import was_rehearsed
 from fedlab.experiments.report import cite_data
 from fedlab.secure import secagg
 
@@ -86,6 +87,7 @@ def _explain_noise(config: LedgerConfig, noise_multiplier: float) -> str:
 
 _COLUMNS = {
     "defence": "defence",
+    "server_learning_rate": "server rate",
     "accuracy": "accuracy",
     "epsilon": "epsilon",
     "seconds_per_round": "seconds a round",
@@ -102,43 +104,70 @@ def to_markdown(table: pd.DataFrame) -> str:
     """Returns the ledger as a page. In brackets: not measured again; the notes say whose it is.
 
     Args:
-        table: The study's results file, with the rows of one seed.
+        table: From `fedlab.experiments.privacy_summary.summarize`.
     """
     first = table.iloc[0]
-    lines = [_line(*_COLUMNS.values()), _line("---", *["---:"] * 8, "---")]
+    lines = [_line(*_COLUMNS.values()), _line("---", *["---:"] * 9, "---")]
     lines += [_line(*_cells(row)) for _, row in table.iterrows()]
+    is_rehearsed, is_one = was_rehearsed(table), first.num_seeds == 1
+    rates = (
+        f"For every row it is the best of {first.server_learning_rates} in a rehearsal on public "
+        "writers, half of whom train and half of whom judge; a row with several has one for each seed."
+        if is_rehearsed
+        else "The rows with a clip were made with another rate than those without, and not tuned by one "
+        "rule: accuracies of different rates do not compare like with like."
+    )
+    tested = "members and others" if is_rehearsed else "all writers"
+    seeds = (
+        "One run of one seed; the interval of the AUC is over writers."
+        if is_one
+        else f"Means over {first.num_seeds} seeds; in brackets 95% intervals by Student's t."
+    )
     explained = (
         f"{first.num_members} of the {first.dataset}' writers, the members, train for "
         f"{first.num_rounds} rounds from a model that was trained on public digits, and everybody "
-        f"gets the model; delta is {first.delta:.1e}. Accuracy: on the test digits of all writers. Seconds and bytes: a round "
-        f"of {first.group_size} clients, the model included. SSIM: what the server rebuilds of a "
+        f"gets the model; delta is {first.delta:.2g}. Server rate: what the mean update is multiplied by. "
+        f"{rates} Accuracy: on the test digits of {tested}. Seconds and bytes: a round of "
+        f"{first.group_size} clients, the model included. SSIM: what the server rebuilds of a "
         f"digit of each of {first.group_size} clients; blank paper has {first.blank_ssim:.2f}. AUC: "
-        "who was a member, from the finished model, with its 95% interval; a coin has 0.50. In "
-        "brackets: not measured again. One run of one seed. Training metrics do not count."
+        f"who was a member, from the finished model; a coin has 0.50. {seeds} In round brackets: not "
+        "measured again. Training metrics do not count."
     )
     listed = [f"- {name}: {note}." for name, note in zip(table.defence, table.note, strict=True)]
+    if is_rehearsed:
+        tried = table.drop_duplicates("rehearsal")
+        listed += [
+            f"- Rehearsal of “{row.defence}”, seed {row.seed}, accuracy by rate: {row.rehearsal}."
+            for row in tried.itertuples()
+        ]
     made = "Made by `python -m fedlab study privacy_ledger --report` from the CSV file beside it."
     parts = ["# The privacy ledger", "\n".join(lines), explained, "\n".join(listed)]
     return "\n\n".join(filter(None, [*parts, cite_data(table), made])) + "\n"
 
 
 def _cells(row: pd.Series) -> list[str]:
-    low, high = row.membership_low, row.membership_high
     unknown = "no bound" if math.isinf(row.epsilon) else "not known"
     written = {
         "defence": row.defence,
-        "accuracy": f"{row.accuracy:.2%}",
+        "server_learning_rate": row.server_learning_rate,
+        "accuracy": f"{row.accuracy:.2%}{_bounds(row.accuracy_low, row.accuracy_high, '.1%')}",
         "epsilon": f"{row.epsilon:.2f}" if math.isfinite(row.epsilon) else unknown,
-        "seconds_per_round": f"{row.seconds_per_round:.2f}",
+        "seconds_per_round": f"{row.seconds_per_round:.2f}"
+        f"{_bounds(row.seconds_low, row.seconds_high, '.2f')}",
         "seconds_ratio": f"{row.seconds_ratio:.1f}",
         "bytes_up_per_client": f"{row.bytes_up_per_client / 1000:,.0f}",
         "bytes_down_per_client": f"{row.bytes_down_per_client / 1000:,.0f}",
         "reconstruction_ssim": f"{row.reconstruction_ssim:.2f}",
-        "membership_auc": f"{row.membership_auc:.2f} [{low:.2f}, {high:.2f}]",
+        "membership_auc": f"{row.membership_auc:.2f}"
+        f"{_bounds(row.membership_low, row.membership_high, '.2f')}",
         "who_learns_what": row.who_learns_what,
     }
     shared = row.shared.split()
     return [f"({text})" if name in shared else text for name, text in written.items()]
+
+
+def _bounds(low: float, high: float, style: str) -> str:
+    return "" if math.isnan(low) else f" [{low:{style}}, {high:{style}}]"
 
 
 def _line(*cells: str) -> str:

@@ -13,7 +13,8 @@ from fedlab.experiments.settings import Config
 from fedlab.experiments.store import Records
 from fedlab.files import resolve_target, write_text
 
-_CURVE_COLUMNS = {"eval_accuracy": 5, "eval_loss": 4}  # digits that are kept
+# Decimals that are kept of what a curve may have.
+_CURVE_COLUMNS = {"eval_accuracy": 5, "eval_loss": 4, "accuracy": 5, "loss": 4}
 _WHOLE = ("max_examples", "diverged_in_round", "rounds_to_target")  # or empty
 _CSV_FIRST_LINE = f"^name,(group|seed),|{FIRST_LINE}"
 _REPORT_FIRST_LINE = "^# The study “"
@@ -44,14 +45,16 @@ def result_paths(
 
 
 def build_curve(config: Config, seed: int, records: Records) -> pd.DataFrame:
-    """Returns a run's curve: name, seed, round_num, eval_accuracy, eval_loss; rounded.
+    """Returns a run's curve: name, seed, round_num, and the accuracies and losses, rounded.
 
     Args:
         config: The run's configuration.
         seed: The run's seed.
-        records: The run's evaluations.
+        records: The run's evaluations: eval_accuracy and eval_loss; or its rounds: accuracy and
+            loss, the metrics of the training.
     """
-    curve = pd.DataFrame(records)[["round_num", *_CURVE_COLUMNS]].round(_CURVE_COLUMNS)
+    columns = ["round_num", *(name for name in _CURVE_COLUMNS if name in records[0])]
+    curve = pd.DataFrame(records)[columns].round(_CURVE_COLUMNS)
     curve.insert(0, "name", config.label)
     curve.insert(1, "seed", seed)
     return curve

@@ -45,6 +45,7 @@ _Number = Annotated[
 Label = Annotated[str, Field(min_length=1, strict=True)]
 Flag = Annotated[bool, BeforeValidator(_refuse_numbers)]
 Count = Annotated[int, BeforeValidator(_refuse_text_and_truth), Field(ge=1, le=_MAX_COUNT)]
+CountOrZero = Annotated[int, BeforeValidator(_refuse_text_and_truth), Field(ge=0, le=_MAX_COUNT)]
 Rate = Annotated[_Number, Field(ge=0)]
 ProperFraction = Annotated[_Number, Field(ge=0, lt=1)]
 Share = Annotated[_Number, Field(gt=0, le=1)]
@@ -60,12 +61,14 @@ class Config:
             is read; its value differs for each configuration of a study.
         REQUIRED: The settings without which a line of a file is not of this study's results.
         RESULTS: The columns that the study's results file has besides settings and common columns.
+        GONE: Columns of older files, for settings that the study no longer has.
         KEY_PREFIX: Makes the keys of one class differ from those of another.
     """
 
     LABELS: ClassVar[tuple[str, ...]] = ("name",)
     REQUIRED: ClassVar[tuple[str, ...]] = ("name", "num_rounds")
     RESULTS: ClassVar[tuple[str, ...]] = ()
+    GONE: ClassVar[tuple[str, ...]] = ()
     KEY_PREFIX: ClassVar[str] = ""
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
@@ -79,7 +82,7 @@ class Config:
         """Makes a configuration out of a line of a results file.
 
         A column that the line lacks has its default: the file was written before there was such a
-        setting.
+        setting. A column of `GONE` is passed over.
 
         Args:
             row: Column to value, as from `csv.DictReader` or a row of a pandas table; an empty
@@ -91,7 +94,8 @@ class Config:
         """
         types = {field.name: field.type for field in dataclasses.fields(cls)}
         for column in dict(row):
-            check_name("column", column, [*types, *FIRST_COLUMNS, *cls.RESULTS, *LAST_COLUMNS])
+            known = [*types, *FIRST_COLUMNS, *cls.RESULTS, *LAST_COLUMNS, *cls.GONE]
+            check_name("column", column, known)
         if lacking := [name for name in cls.REQUIRED if name not in row]:
             raise ValueError(f"The row lacks {', '.join(lacking)}: it is not of a study's results.")
         return cls(**{name: _parse(row[name], types[name]) for name in types if name in row})

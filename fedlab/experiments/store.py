@@ -16,7 +16,7 @@ from fedlab.experiments.results import provenance
 from fedlab.experiments.settings import Config
 
 # Raise it by one with every change that gives other numbers: old study folders are then refused.
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 _FORMAT = 1  # of the files in the folder
 _FOLDER_FILE = "study.json"
 _PACKAGES = ("tensorflow", "tensorflow-federated", "numpy")

@@ -5,9 +5,17 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fedlab.data import FederatedDataset
-from fedlab.experiments import execution, privacy_epsilon, privacy_ledger, report
+from fedlab.experiments import (
+    article_gap,
+    execution,
+    personalization,
+    privacy_epsilon,
+    privacy_ledger,
+    report,
+)
 from fedlab.experiments.central_training import CreateSeededFn
 from fedlab.experiments.config import RunConfig
+from fedlab.experiments.personalization_configs import MODELS
 from fedlab.experiments.plans import PLANS
 from fedlab.experiments.settings import Config
 from fedlab.experiments.store import ProgressFn, Records, RememberFn
@@ -80,13 +88,35 @@ def _first_record(config: Config, records: Records) -> Row:
     return records[0]
 
 
+_ARTICLE_GAP = Study(
+    name="article_gap",
+    configs=PLANS["article_gap"],
+    run_fn=article_gap.run,
+    summarize_fn=article_gap.summarize,
+    repeated_fn=lambda config: article_gap.REPEATED_COLUMNS,
+    shown=("first_loss", "loss", "accuracy", "test_accuracy"),
+    write_report_fn=article_gap.write_report,
+    num_seeds=5,
+    has_curves=True,
+)
+_PERSONALIZATION = Study(
+    name="personalization",
+    configs=PLANS["personalization"],
+    run_fn=personalization.run,
+    summarize_fn=personalization.summarize,
+    repeated_fn=lambda config: personalization.REPEATED_COLUMNS,
+    shown=tuple(f"{model}_accuracy" for model in MODELS),
+    write_report_fn=personalization.write_report,
+    num_seeds=5,
+    has_file_per_dataset=True,
+)
 _PRIVACY_EPSILON = Study(
     name="privacy_epsilon",
     configs=PLANS["privacy_epsilon"],
     run_fn=privacy_epsilon.run,
     summarize_fn=_first_record,
     repeated_fn=lambda config: privacy_epsilon.REPEATED_COLUMNS,
-    shown=("epsilon", "accuracy", "audit_epsilon", "seconds_per_round"),
+    shown=("epsilon", "delta", "accuracy", "audit_epsilon", "seconds_per_round"),
     write_report_fn=privacy_epsilon.write_report,
     num_seeds=3,
     combines_datasets=True,
@@ -97,15 +127,24 @@ _PRIVACY_LEDGER = Study(
     run_fn=privacy_ledger.run,
     summarize_fn=_first_record,
     repeated_fn=privacy_ledger.repeated_columns,
-    shown=("epsilon", "accuracy", "membership_auc", "reconstruction_ssim", "seconds_per_round"),
+    shown=(
+        "epsilon",
+        "delta",
+        "accuracy",
+        "membership_auc",
+        "reconstruction_ssim",
+        "seconds_per_round",
+    ),
     write_report_fn=privacy_ledger.write_report,
-    num_seeds=1,
+    num_seeds=3,
 )
 STUDIES: dict[str, Study] = {
     **{
         name: build_training_study(name, PLANS[name])
         for name in ("improvements", "non_iid", "ladder", "ceiling", "statements")
     },
+    "article_gap": _ARTICLE_GAP,
+    "personalization": _PERSONALIZATION,
     "privacy_epsilon": _PRIVACY_EPSILON,
     "privacy_ledger": _PRIVACY_LEDGER,
 }

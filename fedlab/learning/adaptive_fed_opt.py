@@ -6,7 +6,7 @@ import tensorflow_federated as tff
 
 from fedlab.checks import check_number
 from fedlab.learning.building_blocks import Process, TffModel
-from fedlab.learning.fed_opt import ClientOptions, build_fed_opt
+from fedlab.learning.fed_opt import ProximalOptions, build_fed_opt
 
 
 def build_fed_adam(
@@ -16,7 +16,7 @@ def build_fed_adam(
     beta_1: float = 0.9,
     beta_2: float = 0.99,
     epsilon: float = 1e-3,
-    **options: Unpack[ClientOptions],
+    **options: Unpack[ProximalOptions],
 ) -> Process:
     """Builds FedAdam (Reddi et al. 2021, algorithm 2): Adam at the server.
 
@@ -31,8 +31,9 @@ def build_fed_adam(
         beta_2: Decay of the running mean of their squares, in [0, 1).
         epsilon: Called tau in the paper, above 0. Changes far below it make smaller steps than the
             rate.
-        **options: `client_learning_rate`, `client_optimizer`, `weighted`, `aggregator` and
-            `metrics_aggregator`, which `build_fed_opt` describes; without them its defaults hold.
+        **options: `client_learning_rate`, `client_optimizer`, `weighted`, `aggregator`,
+            `metrics_aggregator` and `mu`, which `build_fed_opt` describes; without them its
+            defaults hold.
 
     Returns:
         A TFF `LearningProcess`.
@@ -54,7 +55,7 @@ def build_fed_yogi(
     beta_1: float = 0.9,
     beta_2: float = 0.99,
     epsilon: float = 1e-3,
-    **options: Unpack[ClientOptions],
+    **options: Unpack[ProximalOptions],
 ) -> Process:
     """Builds FedYogi (Reddi et al. 2021, algorithm 2): Yogi at the server.
 
@@ -67,8 +68,9 @@ def build_fed_yogi(
         beta_1: Decay of the running mean of the changes, in [0, 1).
         beta_2: Decay of the running mean of their squares, in [0, 1).
         epsilon: Called tau in the paper, above 0.
-        **options: `client_learning_rate`, `client_optimizer`, `weighted`, `aggregator` and
-            `metrics_aggregator`, which `build_fed_opt` describes; without them its defaults hold.
+        **options: `client_learning_rate`, `client_optimizer`, `weighted`, `aggregator`,
+            `metrics_aggregator` and `mu`, which `build_fed_opt` describes; without them its
+            defaults hold.
 
     Returns:
         A TFF `LearningProcess`.
@@ -90,7 +92,7 @@ def build_fed_adagrad(
     *,
     server_learning_rate: float = 0.03,
     epsilon: float = 1e-3,
-    **options: Unpack[ClientOptions],
+    **options: Unpack[ProximalOptions],
 ) -> Process:
     """Builds FedAdagrad (Reddi et al. 2021, algorithm 2): Adagrad at the server.
 
@@ -102,8 +104,9 @@ def build_fed_adagrad(
         model: A model from `fedlab.models.build_model_fn` or `build_functional_model`.
         server_learning_rate: Step size of the server, at least 0.
         epsilon: Called tau in the paper, above 0.
-        **options: `client_learning_rate`, `client_optimizer`, `weighted`, `aggregator` and
-            `metrics_aggregator`, which `build_fed_opt` describes; without them its defaults hold.
+        **options: `client_learning_rate`, `client_optimizer`, `weighted`, `aggregator`,
+            `metrics_aggregator` and `mu`, which `build_fed_opt` describes; without them its
+            defaults hold.
 
     Returns:
         A TFF `LearningProcess`.

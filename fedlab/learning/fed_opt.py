@@ -40,6 +40,12 @@ class ClientOptions(TypedDict, total=False):
     metrics_aggregator: MetricsAggregator | None
 
 
+class ProximalOptions(ClientOptions, total=False):
+    """These, and FedProx's pull at the clients, for builders whose servers do more than average."""
+
+    mu: float
+
+
 def build_fed_opt(
     model: TffModel,
     server_optimizer: tff.learning.optimizers.Optimizer,
@@ -67,7 +73,8 @@ def build_fed_opt(
             clients' changes. None: their mean.
         metrics_aggregator: How the clients' training metrics come together, such as
             `leave_out_metrics`. None: as sums, in the clear.
-        mu: Strength of FedProx's proximal term, at least 0; `build_fed_prox` describes it.
+        mu: Strength of FedProx's proximal term, at least 0; `build_fed_prox` describes it. The term
+            is the clients', so it goes with any optimizer at the server.
 
     Returns:
         A TFF `LearningProcess`.
@@ -146,7 +153,7 @@ def build_fed_avgm(
     *,
     momentum: float = 0.9,
     server_learning_rate: float = 1.0,
-    **options: Unpack[ClientOptions],
+    **options: Unpack[ProximalOptions],
 ) -> Process:
     """Builds FedAvg with momentum at the server (Hsu et al. 2019).
 
@@ -159,8 +166,9 @@ def build_fed_avgm(
         model: A model from `fedlab.models.build_model_fn` or `build_functional_model`.
         momentum: How much of the last `v` stays, in [0, 1); 0 gives FedAvg.
         server_learning_rate: Step size of the server, at least 0; 1 in the paper.
-        **options: `client_learning_rate`, `client_optimizer`, `weighted`, `aggregator` and
-            `metrics_aggregator`, which `build_fed_opt` describes; without them its defaults hold.
+        **options: `client_learning_rate`, `client_optimizer`, `weighted`, `aggregator`,
+            `metrics_aggregator` and `mu`, which `build_fed_opt` describes; without them its
+            defaults hold.
 
     Returns:
         A TFF `LearningProcess`.

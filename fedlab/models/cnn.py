@@ -1,4 +1,4 @@
-"""CNNs for images of digits as Keras models: the article's, a deeper and a small one.
+"""CNNs for images of digits as Keras models: the article's two, and a small one.
 
 Every layer has an initializer with its own seed, so the same seed gives the same weights, bit for
 bit, whatever was made before. The last layer returns logits: the softmax is inside the loss.
@@ -13,6 +13,7 @@ from fedlab import _tensorflow as _tensorflow
 from fedlab.checks import INT32_MAX, check_count, check_list, check_number, check_seed, describe
 from fedlab.data.client_data import NUM_DIGITS
 from fedlab.data.elements import DIGIT_SHAPE
+from fedlab.random_streams import random_stream
 
 CreateFn: TypeAlias = Callable[[], tf.keras.Model]
 
@@ -54,18 +55,21 @@ def create_cnn(
 
 
 def create_deeper_cnn(
-    *, num_classes: int = NUM_DIGITS, dropout_rate: float = 0.5, seed: int = 0
+    *,
+    num_classes: int = NUM_DIGITS,
+    dropout_rates: tuple[float, float] = (0.25, 0.5),
+    seed: int = 0,
 ) -> tf.keras.Sequential:
-    """Returns a deeper CNN with dropout, as the article suggests: 225,034 parameters.
+    """Returns the deeper CNN that the article suggests: two convolutions, 431,242 parameters.
 
-    It has two convolutions, but only a third of the parameters of `create_cnn`, because after the
-    second pooling the dense layer has fewer inputs. The article does not give these exact layers;
-    they are the choice of this course.
+    It has a second convolution and twice the hidden units of `create_cnn`, and still only 62% of its
+    parameters: after the second pooling the hidden layer has 1,600 inputs instead of 5,408.
 
     Args:
         num_classes: Number of classes, and so of logits, at least 1.
-        dropout_rate: Fraction of the hidden layer's outputs set to 0 in training, in [0, 1).
-        seed: Seed of the initial weights and of the dropout, an int32 of at least 0.
+        dropout_rates: Which fraction is set to 0 in training, each in [0, 1): of the second
+            pooling's outputs, and of the hidden layer's.
+        seed: Seed of the initial weights and of both dropouts, an int32 of at least 0.
 
     Returns:
         A Keras model from images float32 (b, 28, 28, 1) to logits float32 (b, num_classes).
@@ -75,7 +79,10 @@ def create_deeper_cnn(
         ValueError: A number is out of range.
     """
     num_classes, seed = _check_options(num_classes, seed)
-    dropout_rate = check_number("dropout_rate", dropout_rate, at_least=0, below=1)
+    after_pooling, after_hidden = (
+        Dropout(rate, seed=int(random_stream("dropout", seed, layer).integers(INT32_MAX)))
+        for layer, rate in enumerate(_check_dropout_rates(dropout_rates))
+    )
     layers = tf.keras.layers
     return tf.keras.Sequential(
         [
@@ -84,9 +91,10 @@ def create_deeper_cnn(
             layers.MaxPooling2D(),
             layers.Conv2D(64, 3, activation="relu", kernel_initializer=_init(seed, 1)),
             layers.MaxPooling2D(),
+            after_pooling,
             layers.Flatten(),
-            layers.Dense(128, activation="relu", kernel_initializer=_init(seed, 2)),
-            Dropout(dropout_rate, seed=seed),
+            layers.Dense(256, activation="relu", kernel_initializer=_init(seed, 2)),
+            after_hidden,
             layers.Dense(num_classes, kernel_initializer=_init(seed, 3)),
         ]
     )
@@ -187,6 +195,13 @@ def _check_input_shape(input_shape: Sequence[int]) -> tuple[int, ...]:
         check_count("input_shape", length, at_least=least)
         for length, least in zip(lengths, smallest, strict=True)
     )
+
+
+def _check_dropout_rates(dropout_rates: Sequence[float]) -> list[float]:
+    rates = check_list("dropout_rates", dropout_rates)
+    if len(rates) != 2:
+        raise ValueError(f"dropout_rates must be two numbers. Found {describe(dropout_rates)}.")
+    return [check_number("dropout_rates", rate, at_least=0, below=1) for rate in rates]
 
 
 def _init(seed: int, layer: int) -> tf.keras.initializers.Initializer:

@@ -9,7 +9,6 @@ from fedlab.plots.data import (
     digits,
     digits_by_client,
     examples_per_client,
-    label_histograms,
     label_mix,
 )
 from fedlab.plots.differential_privacy import (
@@ -41,7 +40,6 @@ __all__ = [
     "digits_by_client",
     "effects",
     "examples_per_client",
-    "label_histograms",
     "label_mix",
     "ladder",
     "ledger",

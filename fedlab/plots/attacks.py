@@ -25,6 +25,8 @@ from fedlab.plots.style import (
     picture,
 )
 
+_LEAST_SHOWN = 0.1  # the lowest epsilon of an audit's picture, whose axis is logarithmic
+
 
 @picture
 def reconstructions(
@@ -116,18 +118,20 @@ def audit(
     upper: npt.ArrayLike,
     lower: npt.ArrayLike,
     *,
+    delta: float,
     largest: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws an upper and a lower bound of epsilon against the noise, on log scales.
 
-    The true epsilon lies between the bounds. A lower bound of 0 says nothing; it is drawn at 0.1,
+    The true epsilon lies between the bounds. A lower bound of 0 says nothing; it is drawn at 0.1, then
     the bottom of the picture.
 
     Args:
         noise_multipliers: float (num_runs,): noise multipliers, each above 0.
         upper: float (num_runs,): the accountant's epsilons in nats, each above 0.
         lower: float (num_runs,): the audit's epsilons in nats, each at least 0.
+        delta: Delta of all epsilons, in (0, 1); the label of the axis names it.
         largest: The epsilon in nats, above 0, that an audit of this size shows if every guess is
             right; drawn as a line. None: no line.
         ax: Axes to draw on. None: those of a new figure.
@@ -136,12 +140,13 @@ def audit(
         The Axes of the picture.
 
     Raises:
-        TypeError: `largest` is not a number.
+        TypeError: `delta` or `largest` is not a number.
         ValueError: There are no runs, the lengths differ, or a number is out of range.
     """
     noise = check_array("noise_multipliers", noise_multipliers, (None,), above=0).astype(float)
     high = check_array("upper", upper, (None,), above=0).astype(float)
     low = check_array("lower", lower, (None,), at_least=0).astype(float)
+    delta = check_number("delta", delta, above=0, below=1)
     if largest is not None:
         largest = check_number("largest", largest, above=0)
     if not noise.shape == high.shape == low.shape:
@@ -150,7 +155,7 @@ def audit(
             f"noise_multipliers, upper and lower must have equal lengths. Found {sizes}."
         )
     ax = ax or new_axes(8, 4.5)
-    bottom = 0.1
+    bottom = 0.5 * low.min() if low.min() >= _LEAST_SHOWN else _LEAST_SHOWN
     ax.fill_between(noise, np.maximum(low, bottom), high, color=COLORS["neutral"], alpha=0.15, lw=0)
     ax.plot(noise, high, color=COLORS["model"], marker="v", label="accountant: at most this")
     low = np.maximum(low, bottom)
@@ -158,7 +163,8 @@ def audit(
     if largest is not None:
         label = "the most that this audit can show"
         ax.axhline(largest, color="#444444", ls=":", lw=1.6, label=label)
-    ax.set(xscale="log", yscale="log", xlabel="noise multiplier", ylabel="epsilon (nats)")
+    ax.set(xscale="log", yscale="log", xlabel="noise multiplier")
+    ax.set_ylabel(f"epsilon (nats) at delta {delta:.2g}")
     ax.set_xticks(noise, [f"{value:g}" for value in noise])
     ax.minorticks_off()
     ax.set_ylim(bottom=0.9 * bottom)

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fedlab.checks import (
@@ -127,7 +126,8 @@ def label_mix(
         counts: Numbers of examples, at least 0: a table with a row per client and a column per
             label, or a mapping from client id to numbers (num_classes,). Up to 40 clients are easy
             to read; up to 12 clients the numbers are written into the cells.
-        normalize: Whether to draw percentages of the client's examples instead of counts.
+        normalize: Whether to draw percentages of the client's examples instead of counts. The
+            colours then stand for the same percentages in every picture, from 0 to 100.
         title: Title above the map.
         ax: Axes to draw on. None: those of a new figure.
 
@@ -143,54 +143,18 @@ def label_mix(
     num_clients, num_classes = cells.shape
     column = 1.0 if num_clients <= 6 else max(0.26, 0.7 - 0.02 * num_clients)  # inches
     ax = ax or new_axes(2.0 + column * num_clients, 4.8)
-    image = ax.imshow(cells.T, cmap="Blues", vmin=0, aspect="auto", origin="upper")
+    most = 100.0 if normalize else cells.max()
+    image = ax.imshow(cells.T, cmap="Blues", vmin=0, vmax=most, aspect="auto", origin="upper")
     ax.set_xticks(range(num_clients), frame.index, rotation=0 if num_clients <= 6 else 90)
     ax.set_yticks(range(num_classes), frame.columns)
     ax.set(xlabel="client", ylabel="label")
     ax.set_title(title or "")
     clean_cells(ax)
     if num_clients <= 12:
-        write_cells(ax, cells.T)
+        write_cells(ax, cells.T, np.full(cells.T.shape, most))
     unit = "% of the client's examples" if normalize else "examples"
     ax.figure.colorbar(image, ax=ax, label=unit, pad=0.02)
     return ax
-
-
-@picture
-def label_histograms(counts: Counts, num_columns: int = 5) -> Figure:
-    """Draws one small histogram of labels per client, all on the same scale.
-
-    Args:
-        counts: Numbers of examples, at least 0: a table with a row per client and a column per
-            label, or a mapping from client id to numbers (num_classes,).
-        num_columns: Number of histograms in a row, at least 1.
-
-    Returns:
-        The figure.
-
-    Raises:
-        TypeError: `num_columns` is not a whole number.
-        ValueError: There are no clients, a count is negative or not finite, or clients have
-            different numbers of labels, or `num_columns` is below 1.
-    """
-    frame = _counts_frame(counts)
-    columns = min(check_count("num_columns", num_columns), len(frame))
-    rows = -(-len(frame) // columns)
-    size = (max(3.5, 2.2 * columns), 0.7 + 1.5 * rows)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
-    )
-    for ax, (client_id, row) in zip(axes.flat, frame.iterrows(), strict=False):
-        ax.bar(range(len(row)), row, color=COLORS["neutral"], width=0.85)
-        ax.set_xticks(range(len(row)), row.index, fontsize=10)
-        ax.set_title(str(client_id), fontsize=12, pad=4)
-        ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-        ax.grid(False, axis="x")
-    for ax in list(axes.flat)[len(frame) :]:
-        ax.set_visible(False)
-    figure.supxlabel("label", fontsize=13)
-    figure.supylabel("examples", fontsize=13)
-    return figure
 
 
 @picture

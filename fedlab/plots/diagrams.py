@@ -16,9 +16,11 @@ _INK, _GRAY, _PAPER = "#222222", "#8A8A8A", "#F4F6F8"
 _DATA = "#117733"
 _CLIENTS = (  # device, the digits its owner wrote, their slant in degrees
     ("phone", "307", -12),
-    ("hospital", "118", 0),
     ("laptop", "542", 12),
     ("tablet", "996", 6),
+    ("phone", "118", 0),
+    ("laptop", "604", -6),
+    ("tablet", "285", 9),
 )
 _LAYERS = ((-1.0, (-0.5, 0.5)), (0.0, (-0.8, 0.0, 0.8)), (1.0, (0.0,)))  # of the model's icon
 _STEPS = (
@@ -43,7 +45,7 @@ def architecture(num_clients: int = 5) -> Axes:
         TypeError: `num_clients` is not a whole number.
         ValueError: `num_clients` is out of range.
     """
-    num_clients = check_count("num_clients", num_clients, at_most=6)
+    num_clients = check_count("num_clients", num_clients, at_most=len(_CLIENTS))
     pitch = 2.0
     width = max(7.0, pitch * num_clients + 0.2)
     middle = width / 2
@@ -58,7 +60,7 @@ def architecture(num_clients: int = 5) -> Axes:
     left = middle - pitch * num_clients / 2
     for i in range(num_clients):
         x = left + pitch * (i + 0.5)
-        _client(ax, x, *_CLIENTS[i % len(_CLIENTS)])
+        _client(ax, x, *_CLIENTS[i])
         spread = (x - middle) * min(1.0, 3.0 / (pitch * num_clients))
         _arrow(ax, (middle + spread - 0.1, 4.95), (x - 0.22, 3.42), COLORS["model"])
         _arrow(ax, (x + 0.22, 3.42), (middle + spread + 0.1, 4.95), COLORS["update"])
@@ -94,14 +96,14 @@ def training_round(step: int | None = None) -> Axes:
         ((5.6, 1.18), (4.6, 1.18)),
         ((2.3, 2.35), (2.3, 2.85)),
     ):
-        _arrow(ax, start, end, _INK, width=3.0)
-    ax.text(2.5, 2.6, "next round", va="center", fontsize=13)
+        _arrow(ax, start, end, _INK, width=3.0, alpha=1.0 if step is None else 0.3)
+    ax.text(2.5, 2.6, "next round", va="center", fontsize=13, alpha=1.0 if step is None else 0.5)
     return ax
 
 
 @picture
 def series_map(lessons: Sequence[tuple[str, str]], current: str | None = None) -> Axes:
-    """Draws the lessons as a path of numbered boxes, counted from 0.
+    """Draws the lessons as numbered boxes, counted from 0, each row from left to right.
 
     Args:
         lessons: A pair (title, notebook) for each lesson, at least one; a title of up to 45 letters
@@ -125,24 +127,20 @@ def series_map(lessons: Sequence[tuple[str, str]], current: str | None = None) -
     num_rows = math.ceil(len(lessons) / 5)
     num_columns = math.ceil(len(lessons) / num_rows)
     ax = _canvas(2.4 * num_columns, 1.75 * num_rows, None)
-    centers = [_place(i, num_columns, num_rows) for i in range(len(lessons))]
+    places = [divmod(i, num_columns) for i in range(len(lessons))]
+    centers = [(2.4 * column + 1.2, 1.75 * (num_rows - row) - 0.87) for row, column in places]
     for (x0, y0), (x1, y1) in pairwise(centers):
-        dx, dy = (x1 > x0) - (x1 < x0), (y1 > y0) - (y1 < y0)
-        start, end = (x0 + dx, y0 + 0.62 * dy), (x1 - dx, y1 - 0.62 * dy)
-        _arrow(ax, start, end, _GRAY, width=2.2)
+        if y0 == y1:
+            _arrow(ax, (x0 + 1, y0), (x1 - 1, y1), _GRAY)
+        else:  # through the gap between two rows, back to the left
+            between = (y0 + y1) / 2
+            ax.plot([x0, x0, x1], [y0 - 0.6, between, between], color=_GRAY, lw=2.2, zorder=0)
+            _arrow(ax, (x1, between), (x1, y1 + 0.6), _GRAY)
     for i, ((title, notebook), (x, y)) in enumerate(zip(lessons, centers, strict=True)):
         _lesson(
             ax, x, y, f"{i}", title, notebook != "", current is not None and notebook == current
         )
     return ax
-
-
-def _place(i: int, num_columns: int, num_rows: int) -> tuple[float, float]:
-    """Returns the centre of the i-th box of a path that turns round at the end of each row."""
-    row, column = divmod(i, num_columns)
-    if row % 2:
-        column = num_columns - 1 - column
-    return 2.4 * column + 1.2, 1.75 * (num_rows - row) - 0.87
 
 
 def _lesson(
@@ -239,9 +237,6 @@ def _device(ax: Axes, x: float, y: float, device: str) -> None:
     ax.add_patch(outline)
     if device == "laptop":
         ax.plot([x - 0.19, x + 0.19], [y - 0.13, y - 0.13], color=_INK, lw=3)
-    elif device == "hospital":
-        ax.plot([x, x], [y - 0.05, y + 0.1], color=COLORS["worst"], lw=3)
-        ax.plot([x - 0.075, x + 0.075], [y + 0.025, y + 0.025], color=COLORS["worst"], lw=3)
     else:
         ax.plot([x - 0.02, x + 0.02], [y - 0.1, y - 0.1], color=_INK, lw=2)
 

@@ -15,7 +15,7 @@ from fedlab.plots.style import COLORS, MARKERS, choose_colors, legend_name, new_
 
 _PALE = "#B8B8B8"
 _NUM_STDDEVS = 4.0  # how far the bell curves are drawn to either side
-_COLUMNS = ("target_epsilon", "accuracy")
+_COLUMNS = ("target_epsilon", "accuracy", "delta")
 
 
 @picture
@@ -91,7 +91,8 @@ def two_worlds(noise_multiplier: float, epsilon: float, *, ax: Axes | None = Non
 
     The x axis is in units of the clip: the mean of the sum is 0 without the client, and 1 with a
     client whose update has the largest length. The filled area lies under the density with the
-    client and above `exp(epsilon)` times the density without; it is delta (Balle and Wang 2018).
+    client and above `exp(epsilon)` times the density without; it is delta (Balle and Wang 2018, theorem
+    8), and the legend has its value.
 
     Args:
         noise_multiplier: Standard deviation of the noise divided by the clip, above 0.
@@ -114,9 +115,11 @@ def two_worlds(noise_multiplier: float, epsilon: float, *, ax: Axes | None = Non
     ax.plot(places, without_client, color=COLORS["model"], label="without the client")
     ax.plot(places, with_client, color=COLORS["update"], label="with the client")
     ax.plot(places, ceiling, color=COLORS["model"], ls="--", lw=1.4, label="the left one × exp(ε)")
+    near, far = norm.cdf(np.array([0.5, -0.5]) / noise_multiplier - epsilon * noise_multiplier)
+    label = f"this area: δ = {near - np.exp(epsilon) * far:.2g}"
     is_above, color = with_client > ceiling, COLORS["update"]
     ax.fill_between(
-        places, ceiling, with_client, is_above, color=color, alpha=0.35, lw=0, label="δ: this area"
+        places, ceiling, with_client, is_above, color=color, alpha=0.35, lw=0, label=label
     )
     ax.set_ylim(0, 1.12 * with_client.max())
     ax.set(xlabel="the sum along the client's update, in clips", ylabel="probability density")
@@ -134,7 +137,8 @@ def accuracy_against_epsilon(
 
     Args:
         runs_by_name: From a name to a table with a row per run and the columns target_epsilon, in
-            nats, above 0 or infinite, and accuracy, in [0, 1].
+            nats, above 0 or infinite, accuracy, in [0, 1], and delta, in (0, 1), which the legend
+            names: an epsilon says nothing without it.
         ax: Axes to draw on. None: those of a new figure.
 
     Returns:
@@ -155,7 +159,9 @@ def accuracy_against_epsilon(
         is_noisy = np.isfinite(runs.target_epsilon)
         seeds = runs[is_noisy].groupby("target_epsilon").accuracy
         epsilons |= set(seeds.groups)
-        ax.plot(seeds.mean(), color=color, marker=marker, label=legend_name(name))
+        deltas = " and ".join(f"{delta:.2g}" for delta in sorted(runs[is_noisy].delta.unique()))
+        label = legend_name(f"{name}, delta {deltas}")
+        ax.plot(seeds.mean(), color=color, marker=marker, label=label)
         ax.fill_between(seeds.mean().index, seeds.min(), seeds.max(), color=color, alpha=0.2, lw=0)
         without = runs[~is_noisy].accuracy
         if len(without):
@@ -199,5 +205,6 @@ def _check_runs(name: str, runs: pd.DataFrame) -> None:
     check_array(epsilons, runs.target_epsilon, (None,), above=0, is_finite=False)
     hint = " Divide percentages by 100."
     check_array(accuracies, runs.accuracy, (None,), at_least=0, at_most=1, hint=hint)
+    check_array(f"The delta of {name!r}", runs.delta, (None,), above=0, at_most=1)
     if not np.isfinite(runs.target_epsilon).any():
         raise ValueError(f"{name!r} must have at least one run with noise. Found none.")

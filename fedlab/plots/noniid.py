@@ -46,9 +46,10 @@ def client_drift(
 ) -> Figure:
     """Draws how the weights of a round's clients move, with one panel per setting.
 
-    All panels have the same scale, which is equal in both directions. A grey line is a client, with
-    a dot after each step. The blue line is the mean of the clients, to which the server moves. The
-    dashed line is the direction of central training.
+    All panels have the same two scales. The vertical one may be stretched against the horizontal
+    one, for clients often go further sideways than upwards. A grey line is a client, with a dot at
+    its end. The blue line is the mean of the clients, to which the server moves. The dashed line is
+    the direction of central training.
 
     Args:
         paths_by_setting: From the name of a setting to the paths of its clients. A path is float
@@ -68,15 +69,11 @@ def client_drift(
     settings = {name: _check_paths(name, paths) for name, paths in paths_by_setting.items()}
     points = np.concatenate([paths.reshape(-1, 2) for paths in settings.values()])
     low, high = points.min(axis=0), points.max(axis=0)
-    margin = 0.06 * max(high - low)
-    across, tall = high - low + 2 * margin
-    width, height = 5.0 * across / max(across, tall), 5.0 * tall / max(across, tall)
-    # Rounded, for a notebook stores the size as text, and the last digits of a run may differ.
-    size = round(1.0 + max(2.5, width) * len(settings), 1), round(1.8 + height, 1)
+    margin = 0.06 * np.maximum(high - low, 1e-9)  # all paths may stand still
     figure, panels = plt.subplots(
         1,
         len(settings),
-        figsize=size,
+        figsize=(1.0 + 5.5 * len(settings), 5.2),
         sharex=True,
         sharey=True,
         squeeze=False,
@@ -85,8 +82,8 @@ def client_drift(
     for ax, (name, paths) in zip(panels.flat, settings.items(), strict=True):
         _draw_drift(ax, paths)
         ax.set_title(name)
-        ax.set(xlim=(low[0] - margin, high[0] + margin), ylim=(low[1] - margin, high[1] + margin))
-        ax.set_aspect("equal")
+        ax.set_xlim(low[0] - margin[0], high[0] + margin[0])
+        ax.set_ylim(low[1] - margin[1], high[1] + margin[1])
         ax.xaxis.set_major_locator(MaxNLocator(4))
     figure.supxlabel(sideways, fontsize=13)
     figure.supylabel(up, fontsize=13)
@@ -136,8 +133,8 @@ def rounds_to_target(
         for j, setting in enumerate(settings):
             if (method, setting) in places:
                 seeds, y = places[method, setting], j + offset
-                ax.plot(seeds, [y] * len(seeds), marker, color=color, ms=3, alpha=0.6)
-                ax.plot(_middle(seeds, late), y, marker, color=color, ms=8)
+                ax.plot(seeds, [y] * len(seeds), marker, color=color, ms=5, alpha=0.5)
+                ax.plot(_middle(seeds, late), y, marker, color=color, ms=9)
     for j in range(1, len(settings)):
         ax.axhline(j - 0.5, color="#E6E6E6", lw=0.8, zorder=0)
     ax.set_yticks(range(len(settings)), settings)
@@ -241,7 +238,7 @@ def _draw_drift(ax: Axes, paths: np.ndarray) -> None:
     for k, path in enumerate(paths):
         label = "a client" if k == 0 else None
         ax.plot(*path.T, "-", color="#8A8A8A", lw=1.2, label=label)
-        ax.plot(*path[1:].T, "o", color="#8A8A8A", ms=3)
+        ax.plot(*path[-1], "o", color="#8A8A8A", ms=6)
     mean = paths.mean(axis=0)
     ax.plot(*mean.T, color=COLORS["fed_avg"], lw=3.5, label="their mean: the server")
     ax.plot(*mean[-1], "o", color=COLORS["fed_avg"], ms=10)

@@ -115,7 +115,7 @@ def curves(
 def confusion_matrix(
     matrix: npt.ArrayLike, *, normalize: bool = False, ax: Axes | None = None
 ) -> Axes:
-    """Draws a confusion matrix, with right answers in blue and mistakes in orange.
+    """Draws a confusion matrix, with right answers in blue and mistakes in orange; 0 is white.
 
     The two colours have different scales, so that a few mistakes are seen beside many right answers.
 
@@ -138,8 +138,8 @@ def confusion_matrix(
     diagonal = np.eye(len(matrix), dtype=bool)
     ax = ax or new_axes(7, 6.2)
     ax.imshow(np.ma.array(cells, mask=~diagonal), cmap="Blues", vmin=0)
-    mistakes = np.ma.array(cells, mask=diagonal)
-    darkest = max(1.0, 1.4 * float(mistakes.max()))
+    mistakes = np.ma.array(cells, mask=diagonal | (cells == 0))  # where there is none is white
+    darkest = max(1.0, 1.4 * float(mistakes.filled(0).max()))
     ax.imshow(mistakes, cmap="Oranges", vmin=0, vmax=darkest)
     ax.set_xticks(range(len(matrix)))
     ax.set_yticks(range(len(matrix)))

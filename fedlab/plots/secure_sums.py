@@ -8,26 +8,42 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Circle, Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from fedlab.checks import check_array, check_count, check_instance, check_mapping, describe
 from fedlab.plots.style import COLORS, clean_cells, new_axes, picture
 
-_STEPS = (  # step, message of a client, message of the server
-    ("1  advertise keys", "two public keys,\nsigned", "everybody's\npublic keys"),
-    ("2  share keys", "shares of two secrets,\nencrypted", "the shares that are\nfor this client"),
-    ("3  masked input", "the vector\nbehind its masks", "who has survived"),
-    ("4  consistency check", "a signature\nof this list", "everybody's\nsignatures"),
-    ("5  unmask", "one share\nof each client", ""),
+_STEPS = (  # step, message of a client, message of the server, what the server has then
+    ("1  advertise keys", "two public keys,\nsigned", "everybody's\npublic keys", "public keys"),
+    (
+        "2  share keys",
+        "shares of two secrets,\nencrypted",
+        "the shares that are\nfor this client",
+        "shares that\nit cannot read",
+    ),
+    (
+        "3  masked input",
+        "the vector\nbehind its masks",
+        "who has survived",
+        "four vectors\nof noise",
+    ),
+    (
+        "4  consistency check",
+        "a signature\nof this list",
+        "everybody's\nsignatures",
+        "proof of one list\nfor all",
+    ),
+    ("5  unmask", "one share\nof each client", "", "the sum\nof the four"),
 )
+_NUM_PEOPLE, _LOST, _LOSES_AT = 5, 3, 3  # clients drawn; the one that drops out, in which step
 _NUM_BINS = 50
 _MOST_MASKS = 12
 
 
 @picture
 def secure_aggregation(step: int | None = None) -> Axes:
-    """Draws the five steps of secure aggregation and the messages of clients and server.
+    """Draws the five steps of secure aggregation for five clients, of which one drops out.
 
     Args:
         step: Number of the step to highlight, 1 to 5; the others are drawn pale. None: all alike.
@@ -39,22 +55,38 @@ def secure_aggregation(step: int | None = None) -> Axes:
         ValueError: `step` is another value.
     """
     if step is not None:
-        check_count("step", step, at_most=5)
-    ax = new_axes(13, 3.8)
-    ax.set(xlim=(0, 13), ylim=(0, 3.8))
+        check_count("step", step, at_most=len(_STEPS))
+    ax = new_axes(13.6, 5.0)
+    ax.set(xlim=(0, 13.6), ylim=(0, 5.0), aspect="equal")
     ax.axis("off")
-    for bottom, who in ((2.75, "the clients"), (0.05, "the server")):
-        ax.add_patch(Rectangle((0.05, bottom), 12.9, 0.55, color="#F4F6F8"))
-        ax.text(0.2, bottom + 0.27, who, va="center", fontsize=13, weight="bold")
-    for number, (name, up, down) in enumerate(_STEPS, start=1):
-        left, alpha = 2.6 * number - 2.4, 1.0 if step in (None, number) else 0.25
-        ax.text(left, 3.52, name, va="center", fontsize=13.5, weight="bold", alpha=alpha)
-        _arrow(ax, left + 0.1, (2.7, 0.65), COLORS["update"], alpha)
-        _write(ax, left + 0.5, 2.15, up, COLORS["update"], alpha)
+    ax.set_title("One client of five drops out; the server has the sum of the others")
+    for bottom, who in ((3.65, "the\nclients"), (0.05, "the\nserver\nhas")):
+        ax.add_patch(Rectangle((0.05, bottom), 13.5, 0.85, color="#F4F6F8"))
+        ax.text(0.2, bottom + 0.42, who, va="center", fontsize=13, weight="bold")
+    for number, (name, up, down, has) in enumerate(_STEPS, start=1):
+        left, alpha = 2.48 * number - 1.3, 1.0 if step in (None, number) else 0.25
+        ax.text(left, 4.75, name, va="center", fontsize=13, weight="bold", alpha=alpha)
+        _draw_people(ax, left, number, alpha)
+        _arrow(ax, left + 0.1, (3.6, 0.95), COLORS["update"], alpha)
+        _write(ax, left + 0.5, 2.95, up, COLORS["update"], alpha)
         if down:
-            _arrow(ax, left + 0.35, (0.65, 2.7), COLORS["model"], alpha)
-            _write(ax, left + 0.5, 1.2, down, COLORS["model"], alpha)
+            _arrow(ax, left + 0.35, (0.95, 3.6), COLORS["model"], alpha)
+            _write(ax, left + 0.5, 1.6, down, COLORS["model"], alpha)
+        _write(ax, left, 0.47, has, "#222222", alpha)
     return ax
+
+
+def _draw_people(ax: Axes, left: float, step: int, alpha: float) -> None:
+    """Draws a row of clients; from its step on the one that drops out is crossed out."""
+    for i in range(_NUM_PEOPLE):
+        x, y, is_lost = left + 0.17 + 0.42 * i, 4.1, i == _LOST and step >= _LOSES_AT
+        line, face = ("--", "white") if is_lost else ("-", COLORS["update"])
+        edge = "#8A8A8A" if is_lost else COLORS["update"]
+        ax.add_patch(Circle((x, y), 0.15, fc=face, ec=edge, ls=line, lw=1.6, alpha=alpha))
+        if is_lost:
+            ax.plot(x, y, "x", color="#222222", ms=9, mew=2, alpha=alpha)
+            if step == _LOSES_AT:
+                ax.text(x, 3.78, "drops out", ha="center", va="center", fontsize=11, alpha=alpha)
 
 
 def _arrow(ax: Axes, x: float, ends: tuple[float, float], color: str, alpha: float) -> None:
@@ -63,7 +95,7 @@ def _arrow(ax: Axes, x: float, ends: tuple[float, float], color: str, alpha: flo
 
 
 def _write(ax: Axes, x: float, y: float, text: str, color: str, alpha: float) -> None:
-    ax.text(x, y, text, va="center", fontsize=11.5, color=color, alpha=alpha)
+    ax.text(x, y, text, va="center", fontsize=12.5, color=color, alpha=alpha)
 
 
 @picture

@@ -51,7 +51,7 @@ LABELS: dict[str, str] = {
     "fed_adam": "FedAdam",
     "fed_yogi": "FedYogi",
     "fed_adagrad": "FedAdagrad",
-    "mime_lite": "MimeLite",
+    "mime_lite": "Mime Lite",
     "fed_sgd": "FedSGD",
     "round_num": "round",
     "seconds": "time (s)",

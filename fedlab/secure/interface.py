@@ -29,6 +29,7 @@ from fedlab.checks import (
     check_seed,
     describe,
 )
+from fedlab.random_streams import random_stream
 
 RandomBytes = Callable[[int], bytes]  # from a number of bytes to that many
 _MAX_TOTAL = 2**64 - 1
@@ -205,7 +206,7 @@ def random_source(insecure_seed: int | None) -> RandomBytes:
     """
     if insecure_seed is None:
         return secrets.token_bytes
-    return np.random.default_rng(check_seed(insecure_seed, "insecure_seed")).bytes
+    return random_stream("keys", check_seed(insecure_seed, "insecure_seed")).bytes
 
 
 def check_cohort(

@@ -4,6 +4,7 @@ from fedlab.statistics.intervals import (
     Interval,
     bootstrap_interval,
     compare,
+    mean_interval,
     paired_differences,
 )
 from fedlab.statistics.rounds import (
@@ -21,6 +22,7 @@ __all__ = [
     "bootstrap_interval",
     "compare",
     "count_worst",
+    "mean_interval",
     "paired_differences",
     "rounds_table",
     "rounds_to_target",

@@ -139,7 +139,9 @@ def test_a_digit_comes_back_out_of_the_article_s_cnn(digits):
 def test_several_images_and_local_steps_come_back(digits):
     images, labels = digits[0][:2], digits[1][:2]
     training = {"num_steps": 4, "batch_size": 1}
-    found = search(send(images, labels, **training), labels, num_iterations=200, **training)
+    delta = send(images, labels, **training)
+    # One start of two ends in a local minimum.
+    found = search(delta, labels, num_iterations=200, num_restarts=3, **training)
     found = found[image_similarity.match(images, found)]
     assert (image_similarity.score(images, found).ssim >= 0.6).all()
 

@@ -10,6 +10,7 @@ from helpers import tiny
 from fedlab import data
 from fedlab.data import client_data
 from fedlab.data.client_data import Examples, MemoryClientData
+from fedlab.random_streams import random_stream
 
 OWNERS = np.repeat(["ann", "bob", "eve"], [2, 10, 7])
 
@@ -50,9 +51,9 @@ def test_from_arrays_keeps_each_client_s_order_where_clients_alternate():
     owners = np.tile(["eve", "ann", "bob"], 7)
     examples = tiny.create_examples(21)
     train, test = data.from_arrays(*examples, owners, test_fraction=0.3, seed=5)
-    for number, client_id in enumerate(["ann", "bob", "eve"]):
+    for client_id in ("ann", "bob", "eve"):
         rows = np.flatnonzero(owners == client_id)[
-            np.random.default_rng([5, number]).permutation(7)
+            random_stream("test examples", 5, client_id).permutation(7)
         ]
         for side, chosen in ((test, rows[:2]), (train, rows[2:])):
             expected = Examples(examples.pixels[chosen], examples.labels[chosen])

@@ -10,7 +10,13 @@ import tensorflow_federated as tff
 from helpers import tiny
 
 from fedlab.data import sampling
-from fedlab.data.preprocessing import INPUT_SPEC, Preprocessing, build_cohort_fn, preprocess
+from fedlab.data.preprocessing import (
+    INPUT_SPEC,
+    Cohort,
+    Preprocessing,
+    build_cohort_fn,
+    preprocess,
+)
 
 EXAMPLES = tiny.create_examples(50)
 DATASET = tiny.create_data(50).create_tf_dataset_for_client("c0")
@@ -182,3 +188,16 @@ def test_elements_of_another_name_or_shape_are_named(name, shape):
     data = tff.simulation.datasets.TestClientData({"u": examples})
     with pytest.raises(ValueError, match=f"client_data must have .*label.*pixels.* Found .*{name}"):
         build_cohort_fn(data, lambda round_num: ["u"])
+
+
+def test_what_a_client_draws_depends_on_its_id_and_not_on_the_other_clients():
+    """A selection of clients once changed everybody's batches."""
+    spec = Preprocessing(4, num_epochs=2, shuffle=True, augmentation="shift")
+    whole = tiny.create_data(*[12] * 5)
+    chosen = whole.select(whole.client_ids[:1:-1])
+    for client_id in chosen.client_ids:
+        of_whole = Cohort(whole, whole.client_ids, spec, 3)[client_id]
+        of_chosen = Cohort(chosen, [client_id], spec, 3)[client_id]
+        np.testing.assert_array_equal(images_of(of_whole), images_of(of_chosen))
+    with pytest.raises(KeyError):
+        Cohort(whole, whole.client_ids, spec, 3).stream("nobody")

@@ -80,6 +80,17 @@ def test_at_least_one_stays():
     assert sampling.drop_out(lambda round_num: [], 0.5)(1) == []
 
 
+def test_whether_a_client_drops_out_depends_on_its_id_and_not_on_the_others():
+    def staying(client_ids):
+        return sampling.drop_out(sampling.fixed(client_ids), 0.5, seed=1)(3)
+
+    everyone = staying(POPULATION[:10])
+    assert 2 < len(everyone) < 9
+    for client_id in POPULATION[1:10]:
+        stays = client_id in staying([client_id, POPULATION[50], POPULATION[60]])
+        assert stays == (client_id in everyone)
+
+
 # Poisson sampling
 
 

@@ -134,7 +134,8 @@ def test_it_grows_with_the_rounds_and_the_cohort_and_falls_with_the_population(s
     curve = accounting.epsilon_curve(
         1.0, [1, 10, 50, 100], num_clients=100, population=836, delta=1e-3, sampling=sampling
     )
-    assert list(curve) == ["round_num", "epsilon"]
+    assert list(curve) == ["round_num", "epsilon", "delta"]
+    assert curve.delta.unique() == [1e-3]
     assert (np.diff(curve["epsilon"]) > 0).all()
     whole = epsilon(1.0, **WRITERS, delta=1e-3, sampling=sampling)
     assert curve["epsilon"].iloc[-1] == whole
@@ -149,11 +150,10 @@ def test_millions_pay_less():
     assert epsilon(1.0, **WRITERS) > 5
 
 
-def test_the_default_delta_is_below_one_in_the_population():
-    assert accounting.default_delta(640) == pytest.approx(1 / 640**1.1)
-    assert accounting.default_delta(640) < 1 / 640
+def test_the_default_delta_is_a_tenth_of_one_in_the_population():
+    assert accounting.default_delta(640) == 1 / 6400
     run = WRITERS | {"num_rounds": 1}
-    assert epsilon(1.0, **run) == epsilon(1.0, **run, delta=836**-1.1)
+    assert epsilon(1.0, **run) == epsilon(1.0, **run, delta=1 / 8360)
 
 
 @pytest.mark.parametrize("sampling", NEIGHBOURS)

@@ -34,6 +34,7 @@ def test_runs_cost_more_than_one_and_less_than_the_sum():
     assert list(frame.epsilon) == pytest.approx(alone, rel=1e-3)
     assert max(alone) < ledger.epsilon < sum(alone)
     totals = [frame.epsilon[0], ledger.epsilon]
+    assert frame.delta.unique() == [1 / 2000]
     assert list(frame.total_epsilon) == pytest.approx(totals, rel=1e-3)
 
 
@@ -48,6 +49,7 @@ def test_no_run_costs_nothing_and_one_without_noise_everything():
     [
         ({"population": 1}, "population must be at least 2. Found 1"),
         ({"delta": 0.0}, "delta .* Found 0"),
+        ({"delta": 0.001}, r"delta must be at most 1 / \(10 \* population\), 0.0005.* Found 0.001"),
         ({"sampling": "shuffled"}, "sampling must be one of"),
     ],
 )

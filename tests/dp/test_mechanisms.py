@@ -73,8 +73,8 @@ def test_what_tff_says_it_did_is_what_was_accounted_for():
 
 
 def test_a_plan_s_numbers_are_the_accountant_s():
-    run_of = {"num_clients": 2, "population": 6, "delta": 6**-1.1}
-    assert PLAN.delta == 6**-1.1
+    run_of = {"num_clients": 2, "population": 6, "delta": 1 / 60}
+    assert PLAN.delta == 1 / 60
     assert PLAN.epsilon == accounting.epsilon(NOISE, num_rounds=5, **run_of)
     assert PLAN.epsilon_after(2) == accounting.epsilon(NOISE, num_rounds=2, **run_of)
 
@@ -178,8 +178,14 @@ def test_a_secure_sum_of_nobody_is_refused():
         (lambda: PrivacyPlan(6, 2, 5, 1.0, 0.0), "clip .* Found 0.0"),
         (lambda: PrivacyPlan(6, 2, 5, 1.0, 1.0, quantile=0.5), "above 10 times"),
         (
-            lambda: PrivacyPlan(100, 10, 5, 1.0, 1.0, delta=0.01),
-            "delta must be below 1 / population, 0.01.* Found 0.01",
+            lambda: PrivacyPlan(100, 10, 5, 1.0, 1.0, delta=0.002),
+            r"delta must be at most 1 / \(10 \* population\), 0.001.* Found 0.002",
+        ),
+        (
+            lambda: PrivacyPlan.for_epsilon(
+                8.0, population=100, expected_num_clients=10, num_rounds=5, clip=1.0, delta=0.002
+            ),
+            r"delta must be at most 1 / \(10 \* population\), 0.001.* Found 0.002",
         ),
     ],
 )

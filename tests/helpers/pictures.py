@@ -6,9 +6,15 @@ import pandas as pd
 LEDGER = pd.DataFrame(
     {
         "defence": ["none", "masks", "noise at the clients"],
+        "server_learning_rate": ["2", "2", "0.5, 1"],
         "accuracy": [0.98, 0.98, 0.91],
+        "accuracy_low": [0.97, 0.97, 0.90],
+        "accuracy_high": [0.99, 0.99, 0.93],
         "epsilon": [np.inf, np.inf, np.nan],
+        "delta": 0.0004,
         "seconds_per_round": [0.05, 0.8, 12.0],
+        "seconds_low": np.nan,
+        "seconds_high": np.nan,
         "bytes_up_per_client": [138_408, 170_000, 200_000],
         "reconstruction_ssim": [0.9, 0.45, 0.1],
         "blank_ssim": 0.25,

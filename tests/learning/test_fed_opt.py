@@ -190,6 +190,18 @@ def test_the_pull_works_with_adam_and_a_schedule():
     assert distance(pulled) < distance(free)
 
 
+def test_the_pull_beside_a_server_that_only_adds_is_fed_prox():
+    beside_momentum = compiled("fed_avgm", momentum=0.0, mu=2.0)
+    assert tiny.same_bits(run(beside_momentum)[0], run(compiled("fed_prox", mu=2.0))[0])
+
+
+@pytest.mark.parametrize("name", ["fed_adam", "fed_yogi", "fed_adagrad"])
+def test_the_pull_is_the_clients_beside_an_adaptive_server_too(name):
+    """With an epsilon far above the changes, a smaller change makes a smaller step."""
+    free, pulled = (distance(compiled(name, mu=mu, epsilon=1.0)) for mu in (0.0, 2.0))
+    assert pulled < free
+
+
 def test_the_pull_passes_over_a_weight_without_gradient():
     optimizer = Proximal(tff.learning.optimizers.build_sgdm(1.0), 0.5)
     weights = (tf.constant(1.0), tf.constant(2.0))

@@ -15,6 +15,7 @@ from fedlab.learning import build_evaluation, build_fed_avg
 
 CREATE_FNS = [models.create_cnn, models.create_deeper_cnn, models.create_small_cnn]
 BUILD_FNS = [models.build_model_fn, models.build_functional_model]
+DEEPER = models.create_deeper_cnn()
 every_architecture = pytest.mark.parametrize("create_fn", CREATE_FNS)
 IMAGES = tiny.create_examples(6).pixels[..., np.newaxis]
 BATCHES = Preprocessing(batch_size=4).apply(tiny.create_data(10).create_tf_dataset_for_client("c0"))
@@ -42,7 +43,7 @@ def train_in_keras(create_fn):
     "create_fn, num_parameters",
     [
         (models.create_cnn, 693_962),
-        (models.create_deeper_cnn, 225_034),
+        (models.create_deeper_cnn, 431_242),
         (models.create_small_cnn, 34_602),
     ],
 )
@@ -51,6 +52,38 @@ def test_number_of_parameters(create_fn, num_parameters):
     assert model.count_params() == num_parameters
     assert model(IMAGES).shape == (6, 10)
     assert create_fn(num_classes=62)(IMAGES).shape == (6, 62)
+
+
+def test_the_deeper_cnn_has_the_article_s_layers_in_the_article_s_order():
+    shapes = [(type(layer).__name__, layer.output_shape[1:]) for layer in DEEPER.layers]
+    assert shapes == [
+        ("Conv2D", (26, 26, 32)),
+        ("MaxPooling2D", (13, 13, 32)),
+        ("Conv2D", (11, 11, 64)),
+        ("MaxPooling2D", (5, 5, 64)),
+        ("Dropout", (5, 5, 64)),
+        ("Flatten", (1600,)),
+        ("Dense", (256,)),
+        ("Dropout", (256,)),
+        ("Dense", (10,)),
+    ]
+
+
+@pytest.mark.parametrize("place, rate", [(4, 0.25), (7, 0.5)])
+def test_each_dropout_of_the_deeper_cnn_drops_its_own_fraction(place, rate):
+    values = tf.ones((200, *DEEPER.layers[place].output_shape[1:]))
+    dropped = np.mean(DEEPER.layers[place](values, training=True) == 0)
+    num_values = np.prod(values.shape)
+    assert abs(dropped - rate) < 5 * np.sqrt(rate * (1 - rate) / num_values)
+
+
+def test_the_dropouts_of_the_deeper_cnn_have_a_seed_of_their_own():
+    first, second = (
+        models.create_deeper_cnn(dropout_rates=(0.5, 0.5)).layers[place] for place in (4, 7)
+    )
+    values = tf.ones((20, 256))
+    assert tiny.same_bits(first(values, training=True), first(values, training=True))
+    assert not tiny.same_bits(first(values, training=True), second(values, training=True))
 
 
 @every_architecture
@@ -112,14 +145,20 @@ def test_all_forms_train_to_the_same_weights():
 def test_dropout_trains_and_is_repeatable(build_fn):
     first, again = (train_one_round(build_fn, models.create_deeper_cnn) for _ in range(2))
     assert tiny.same_bits(first, again)
-    without = functools.partial(models.create_deeper_cnn, dropout_rate=0.0)
-    assert not tiny.same_bits(first, train_one_round(build_fn, without))  # and it does drop
+    for rates in ((0.0, 0.5), (0.25, 0.0)):  # and both do drop
+        without = functools.partial(models.create_deeper_cnn, dropout_rates=rates)
+        assert not tiny.same_bits(first, train_one_round(build_fn, without))
 
 
 def test_dropout_is_off_when_the_model_answers():
-    model = models.create_deeper_cnn()
-    assert tiny.same_bits(model(IMAGES, training=False), model(IMAGES, training=False))
-    assert not tiny.same_bits(model(IMAGES, training=True), model(IMAGES, training=False))
+    without = models.create_deeper_cnn(dropout_rates=(0.0, 0.0))
+    assert tiny.same_bits(DEEPER(IMAGES, training=False), without(IMAGES, training=True))
+    assert not tiny.same_bits(DEEPER(IMAGES, training=True), DEEPER(IMAGES, training=False))
+
+
+def test_two_dropout_rates_are_two():
+    with pytest.raises(ValueError, match=r"dropout_rates must be two numbers. Found \(0.5,\)"):
+        models.create_deeper_cnn(dropout_rates=(0.5,))
 
 
 @pytest.mark.parametrize("build_fn", BUILD_FNS)

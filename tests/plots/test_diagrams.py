@@ -7,7 +7,7 @@ from pathlib import Path
 
 import matplotlib
 import pytest
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
 import fedlab
 from fedlab import plots
@@ -48,6 +48,8 @@ def test_architecture_has_two_arrows_a_client_and_none_touches_the_data(num_clie
     for arrow in arrows:
         for end in arrow.get_path().vertices:
             assert not any(box.contains(*end) for box in boxes)
+    digits = [text.get_text() for text in ax.texts if text.get_text().isdigit()]
+    assert len({"".join(digits[k : k + 3]) for k in range(0, len(digits), 3)}) == num_clients
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,16 @@ def test_the_steps_of_a_round_but_one_can_be_pale(draw, num_steps):
     steps = [{text for text in opaque(draw(step)) if text[:1].isdigit()} for step in numbers]
     assert [sorted(text[0] for text in step) for step in steps] == [[str(k)] for k in numbers]
     assert {text for text in opaque(draw()) if text[:1].isdigit()} == set().union(*steps)
+
+
+def test_the_client_that_drops_out_of_secure_aggregation_is_not_in_the_sum():
+    ax = plots.secure_aggregation()
+    people = [patch for patch in ax.patches if isinstance(patch, Circle)]
+    assert len(people) == 25
+    lost = [person.get_linestyle() == "--" for person in people]
+    by_step = [sum(lost[start : start + 5]) for start in range(0, 25, 5)]
+    assert by_step == [0, 0, 1, 1, 1]
+    assert ax.texts[-1].get_text().replace("\n", " ") == "the sum of the four"
 
 
 @pytest.mark.parametrize("num_lessons", [1, 6, 10, 11, 16, 23])
@@ -78,5 +90,7 @@ def test_series_map_numbers_every_lesson_and_has_room_for_it(num_lessons):
         assert all(box.contains(*corner) for part in inner for corner in part.corners())
         assert not inner[0].overlaps(inner[1])
         assert text.get_fontsize() >= 12
+    centers = [(box.x0 + box.x1, -(box.y0 + box.y1)) for box in boxes]
+    assert centers == sorted(centers, key=lambda place: (round(place[1]), place[0]))
     later = diagrams.series_map([("Data", "00"), ("Later", ""), ("Later", "")], "00")
     assert [text.get_text() for text in later.texts].count("to come") == 2

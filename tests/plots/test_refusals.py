@@ -15,7 +15,7 @@ from fedlab.plots import diagrams
 IMAGES = np.full((12, 28, 28), 0.5)
 POINTS = np.ones((3, 2))
 EFFECT = pd.DataFrame({"difference": [0.02], "low": [0.01], "high": [0.04]}, index=["better"])
-RUNS = pd.DataFrame({"target_epsilon": [1.0, np.inf], "accuracy": [0.5, 0.9]})
+RUNS = pd.DataFrame({"target_epsilon": [1.0, np.inf], "accuracy": [0.5, 0.9], "delta": 0.001})
 RUN = [{"round_num": 1, "accuracy": 0.1, "seconds": 3}, {"round_num": 2, "accuracy": 0.2}]
 SETTINGS = pd.DataFrame({"IID": [0.9]}, ["FedAvg"])
 MASKS = pd.DataFrame([[0.0, 1.0], [-1.0, 0.0]])
@@ -55,9 +55,9 @@ MASKS = pd.DataFrame([[0.0, 1.0], [-1.0, 0.0]])
         (lambda: plots.roc({"bad": ([0, 1], [0, 0.5, 1])}), "'bad' needs one true"),
         (lambda: plots.roc({"bad": ([0, 2], [0, 1])}), "'bad' must lie in"),
         (lambda: plots.roc({"bad": ([0, 1], [1, 0])}), "'bad' .* must not fall"),
-        (lambda: plots.audit([1, 2], [1], [1, 2]), "equal lengths. Found 2, 1 and 2"),
+        (lambda: plots.audit([1, 2], [1], [1, 2], delta=0.1), "equal lengths. Found 2, 1 and 2"),
         (
-            lambda: plots.audit([1], [np.nan], [1]),
+            lambda: plots.audit([1], [np.nan], [1], delta=0.1),
             "upper must be finite numbers above 0. Found nan",
         ),
         (lambda: plots.clipping(POINTS, 0.0), "clip must be .* Found 0.0"),
@@ -70,6 +70,10 @@ MASKS = pd.DataFrame([[0.0, 1.0], [-1.0, 0.0]])
             "must have a column 'target_eps",
         ),
         (lambda: plots.accuracy_against_epsilon({"a": 100 * RUNS}), "accuracy of 'a'"),
+        (
+            lambda: plots.accuracy_against_epsilon({"a": RUNS.assign(delta=0.0)}),
+            "The delta of 'a' must be .* Found 0.0",
+        ),
         (lambda: plots.accuracy_against_epsilon({"a": RUNS[1:]}), "'a' .* one run with noise"),
         (
             lambda: plots.effects({"digits": EFFECT.drop(columns="low")}),
@@ -83,6 +87,7 @@ MASKS = pd.DataFrame([[0.0, 1.0], [-1.0, 0.0]])
         (lambda: plots.ledger(LEDGER.assign(defence="none")), "Found 'none' twice"),
         (lambda: plots.ledger(LEDGER.replace(0.91, 91.0)), "accuracy of 'noise at.*91.0"),
         (lambda: plots.ledger(LEDGER.assign(membership_auc=0.9)), "lie in its interval"),
+        (lambda: plots.ledger(LEDGER, ["accuracies"]), "measures must be one of.*'accuracies'"),
         (lambda: plots.pairwise_masks(MASKS.rename(columns={0: 7})), "same names as rows"),
         (lambda: plots.pairwise_masks(MASKS.iloc[:1, :1]), "2 to 12 clients. Found 1"),
         (lambda: plots.received_values({"a": [1, 2]}), r"images\['a'\] must have shape \(n, m\)"),

@@ -52,11 +52,12 @@ def test_roc_draws_every_curve_and_audit_every_bound():
     ax = plots.roc(rates)
     for name, pair in rates.items():
         np.testing.assert_array_equal(points(ax, name).T, pair)
-    ax = plots.audit([0.5, 1, 2], [50, 9, 4], [3.0, 1.5, 0.0], largest=4.0)
+    ax = plots.audit([0.5, 1, 2], [50, 9, 4], [3.0, 1.5, 0.0], delta=1e-5, largest=4.0)
     assert points(ax, "accountant: at most this").tolist() == [[0.5, 50], [1, 9], [2, 4]]
     lower = points(ax, "audit: at least this").tolist()
     assert lower[:2] == [[0.5, 3.0], [1, 1.5]] and ax.get_ylim()[0] < lower[2][1] < 0.2
     assert 4.0 in {line.get_ydata()[0] for line in ax.lines}
+    assert ax.get_ylabel() == "epsilon (nats) at delta 1e-05"
 
 
 def test_clipping_shortens_long_updates_alone_and_noise_is_around_the_mean():
@@ -83,15 +84,17 @@ def test_the_filled_area_between_two_worlds_is_delta(noise, epsilon):
     x, y = ax.collections[0].get_paths()[0].vertices.T
     filled = abs(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) / 2
     tails = norm.cdf(np.array([0.5, -0.5]) / noise - epsilon * noise)
-    assert filled == pytest.approx(tails[0] - np.exp(epsilon) * tails[1], rel=0.05)
+    delta = tails[0] - np.exp(epsilon) * tails[1]
+    assert filled == pytest.approx(delta, rel=0.05)
+    assert ax.collections[0].get_label() == f"this area: δ = {delta:.2g}"
 
 
 def test_accuracy_against_epsilon_is_a_mean_and_a_band_with_and_without_noise():
     accuracies = {1.0: [0.5, 0.7], 8.0: [0.8, 0.9], np.inf: [0.94, 0.96]}
     pairs = [(epsilon, accuracy) for epsilon, pair in accuracies.items() for accuracy in pair]
-    runs = pd.DataFrame(pairs, columns=["target_epsilon", "accuracy"])
+    runs = pd.DataFrame(pairs, columns=["target_epsilon", "accuracy"]).assign(delta=1 / 900)
     ax = plots.accuracy_against_epsilon({"digits": runs})
-    np.testing.assert_allclose(points(ax, "digits"), [[1, 0.6], [8, 0.85]])
+    np.testing.assert_allclose(points(ax, "digits, delta 0.0011"), [[1, 0.6], [8, 0.85]])
     np.testing.assert_allclose(band(ax.collections[0]), [(0.5, 0.7), (0.8, 0.9)])
     np.testing.assert_allclose(points(ax, "digits, without noise")[:, 1], 0.95)
     assert len(plots.accuracy_against_epsilon({"digits": runs[:4]}).lines) == 1
@@ -110,12 +113,19 @@ def test_the_ledger_draws_finite_values_and_says_what_is_missing(is_file):
         is_hollow = [mark.get_markerfacecolor() != mark.get_color() for mark in marks]
         shared = column in ("accuracy", "membership_auc")
         assert is_hollow == [shared and row == 1 for row in finite.index]
-    assert rows(figure.axes[0]) == table.defence.tolist() and figure.axes[0].yaxis_inverted()
+    names = ["none; server rate 2", "masks; server rate 2"]
+    names.append("noise at the clients; server rate 0.5, 1")
+    assert [row.replace("\xa0", " ") for row in rows(figure.axes[0])] == names
+    assert figure.axes[0].yaxis_inverted()
     assert texts(panels["epsilon"]) == ["no bound", "no bound", "?"]
-    assert texts(panels["bytes_up_per_client"]) == ["138.4 kB", "170.0 kB", "200.0 kB"]
-    (intervals,) = panels["membership_auc"].collections
-    ends = [segment[:, 0].tolist() for segment in intervals.get_segments()]
-    assert ends == table[["membership_low", "membership_high"]].to_numpy().tolist()
+    assert panels["epsilon"].get_xlabel() == "at delta 0.0004"
+    assert texts(panels["bytes_up_per_client"]) == ["138 kB", "170 kB", "200 kB"]
+    for column, name in (("membership_auc", "membership"), ("accuracy", "accuracy")):
+        (intervals,) = panels[column].collections
+        ends = [segment[:, 0].tolist() for segment in intervals.get_segments()]
+        assert ends == table[[f"{name}_low", f"{name}_high"]].to_numpy().tolist()
+    figure = plots.ledger(table, ["epsilon", "accuracy"])
+    assert [ax.get_title() for ax in figure.axes] == ["epsilon (nats)", "accuracy"]
 
 
 def test_masks_have_their_signs_and_received_values_are_images_above_histograms():

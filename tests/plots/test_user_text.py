@@ -14,7 +14,7 @@ from fedlab.plots import diagrams
 IMAGES, POINTS = np.full((1, 28, 28), 0.5), np.ones((2, 2))
 EFFECT = {"difference": [0.02], "low": [0.01], "high": [0.04]}
 RUN = [{"round_num": 1, "accuracy": 0.1}, {"round_num": 2, "accuracy": 0.2}]
-NOISY = pd.DataFrame({"target_epsilon": [1.0, np.inf], "accuracy": [0.5, 0.9]})
+NOISY = pd.DataFrame({"target_epsilon": [1.0, np.inf], "accuracy": [0.5, 0.9], "delta": 0.001})
 DRAWINGS = {
     "digits": lambda text: plots.digits(IMAGES, [text], title=text),
     "digits_by_client": lambda text: plots.digits_by_client({text: IMAGES}, title=text),
@@ -22,7 +22,6 @@ DRAWINGS = {
         {text: IMAGES}, {text: 1.0}, score_name=text
     ),
     "label_mix": lambda text: plots.label_mix({text: [1, 2]}, title=text),
-    "label_histograms": lambda text: plots.label_histograms({text: [1, 2]}),
     "curves": lambda text: plots.curves({text: RUN}, hline={text: 0.1}),
     "bars": lambda text: plots.bars({text: 1.0}, xlabel=text),
     "client_drift": lambda text: plots.client_drift({text: [np.eye(2)[1:] * [[0], [1]]]}, up=text),
@@ -66,7 +65,7 @@ def test_text_is_drawn_as_it_is(name, text):
 @pytest.mark.parametrize("name", LEGENDS)
 def test_a_name_with_an_underscore_is_in_the_legend(name):
     drawing = DRAWINGS[name]("_x")
-    assert "_x" in [each.get_text() for each in drawing.get_legend().get_texts()]
+    assert any(each.get_text().startswith("_x") for each in drawing.get_legend().get_texts())
 
 
 def test_a_picture_on_given_axes_leaves_the_others_alone():

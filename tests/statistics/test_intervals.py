@@ -98,6 +98,26 @@ def test_five_seeds_cover_84_of_100_as_the_docstring_says():
     assert 0.78 < covered < 0.88  # 0.84, up to three times its own error of 0.018
 
 
+def test_the_interval_of_three_seeds_by_student_s_t_covers_what_it_says():
+    assert statistics.mean_interval([1.0, 2.0, 3.0]) == pytest.approx(
+        (2, 2 - 2.484, 2 + 2.484), abs=1e-3
+    )
+    assert statistics.mean_interval([0.3] * 3) == pytest.approx((0.3,) * 3)
+    draws = np.random.default_rng(0).normal(size=(2000, 3))
+    intervals = [statistics.mean_interval(values, confidence=0.8) for values in draws]
+    covered = np.mean([interval.low <= 0 <= interval.high for interval in intervals])
+    assert covered == pytest.approx(0.8, abs=0.03)  # three times its own error
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [([0.1], "at least two, one per seed. Found 1"), ([0.1, np.nan], "finite numbers. Found nan")],
+)
+def test_too_few_or_no_numbers_have_no_interval(values, message):
+    with pytest.raises(ValueError, match=message):
+        statistics.mean_interval(values)
+
+
 @pytest.mark.parametrize(
     "values, options, message",
     [

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.compat.v1 import GraphDef, NodeDef
 
+from fedlab.random_streams import random_stream
 from fedlab.runtime.graph_loading import disk_cache
 
 # What TensorFlow's own oneDNN pass writes into a graph for the kernels that stand for standard ones.
@@ -69,7 +70,9 @@ def _try_onednn_pooling() -> bool:
     if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":  # whoever switched it off means it
         return False
     shape = (2, 6, 6, 3)
-    images = np.random.default_rng(0).integers(4, size=shape).astype(np.float32)  # with many ties
+    images = (
+        random_stream("pooling check", 0).integers(4, size=shape).astype(np.float32)
+    )  # with many ties
     expected = _pooling_gradient(images, rewritten=False)
     try:
         rewritten = _pooling_gradient(images, rewritten=True)

@@ -134,13 +134,16 @@ class ClusterClients:
     def _split(self, names: list[str], cohort: Cohort) -> dict[int, list[ClusterClient]]:
         partitions: dict[int, list[ClusterClient]] = {}
         values = cohort if isinstance(cohort, Mapping) else dict(zip(names, cohort, strict=True))
-        for position, client_id in enumerate(names):
+        # Of all clients of the data, so that a client's partition is the same in every round.
+        known = cohort.client_data.client_ids if isinstance(cohort, LazyCohort) else names
+        positions = {client_id: position for position, client_id in enumerate(known)}
+        for client_id in names:
             if isinstance(cohort, LazyCohort):
                 client = ClusterClient(client_id, cohort.stream(client_id))
-                position = client.stream[-1]  # the same one in every round
             else:
                 client = self._read_batches(client_id, values)
-            partitions.setdefault(position % self._num_partitions, []).append(client)
+            partition = positions[client_id] % self._num_partitions
+            partitions.setdefault(partition, []).append(client)
         return partitions
 
     def _read_batches(self, client_id: str, data: Mapping[str, Any]) -> ClusterClient:

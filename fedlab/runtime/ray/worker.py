@@ -30,7 +30,7 @@ class ClusterClient(NamedTuple):
     """
 
     client_id: str
-    stream: tuple[int, ...] = ()
+    stream: tuple[int | str, ...] = ()
     batches: Sequence[Any] | None = None
     element_spec: Any = None
     failure: str = ""

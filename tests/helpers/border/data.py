@@ -11,6 +11,7 @@ from helpers.border.kinds import (
     NAN,
     POSITIVE,
     SEED,
+    SHARE,
     TEXT,
     choice,
     count,
@@ -37,7 +38,7 @@ from helpers.border.samples import (
 )
 
 from fedlab import data
-from fedlab.data import augmentation, partition, preprocessing, sampling
+from fedlab.data import augmentation, handwriting, partition, preprocessing, sampling
 
 
 def sample_fn(function, *arguments):
@@ -174,4 +175,15 @@ DATA_CALLS = (
     ),
     call(preprocessing.preprocess, dataset=(DATASET, DATASET_KIND)),
     call(augmentation.get_augmentation, augmentation=("shift", choice("shift", "affine"))),
+    call(handwriting.scale_digits, pixels=(PIXELS, pixels(PIXELS)), scale=(0.5, SHARE)),
+    call(
+        handwriting.shift_digits,
+        pixels=(PIXELS, pixels(PIXELS)),
+        shifts=(np.zeros((len(PIXELS), 2), int), None),
+    ),
+    call(
+        handwriting.change_strokes,
+        pixels=(PIXELS, pixels(PIXELS)),
+        stroke=("thin", choice("thin", "thick")),
+    ),
 )

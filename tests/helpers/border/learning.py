@@ -62,7 +62,10 @@ MODEL_CALLS = (
     slow(
         models.create_deeper_cnn,
         num_classes=(10, COUNT),
-        dropout_rate=(0.5, BELOW_ONE),
+        dropout_rates=(
+            (0.25, 0.5),
+            instance(0.5, "ab", (0.5,), (0.25, 1.0), (-0.1, 0.5), (0.25, NAN), ("0.25", 0.5)),
+        ),
         seed=(0, SEED32),
     ),
     slow(models.create_small_cnn, num_classes=(10, COUNT), seed=(0, SEED32)),
@@ -82,6 +85,7 @@ MODEL_CALLS = (
     ),
 )
 
+PULL = {"mu": (0.5, NOT_NEGATIVE)}
 LEARNING_CALLS = (
     slow(
         learning.build_fed_opt,
@@ -91,21 +95,27 @@ LEARNING_CALLS = (
             instance("sgd", tf.keras.optimizers.SGD(1.0), tff.learning.optimizers.build_sgdm),
         ),
         **OPTIONS,
-        mu=(0.0, NOT_NEGATIVE),
+        **PULL,
     ),
     slow(learning.build_fed_avg, **MODEL_OPTION, **SERVER_RATE, **OPTIONS),
     slow(
-        learning.build_fed_avgm, **MODEL_OPTION, momentum=(0.5, BELOW_ONE), **SERVER_RATE, **OPTIONS
+        learning.build_fed_avgm,
+        **MODEL_OPTION,
+        momentum=(0.5, BELOW_ONE),
+        **SERVER_RATE,
+        **OPTIONS,
+        **PULL,
     ),
     slow(learning.build_fed_prox, **MODEL_OPTION, mu=(1.0, NOT_NEGATIVE), **SERVER_RATE, **OPTIONS),
-    slow(learning.build_fed_adam, **MODEL_OPTION, **SERVER_RATE, **ADAPTIVE, **OPTIONS),
-    slow(learning.build_fed_yogi, **MODEL_OPTION, **SERVER_RATE, **ADAPTIVE, **OPTIONS),
+    slow(learning.build_fed_adam, **MODEL_OPTION, **SERVER_RATE, **ADAPTIVE, **OPTIONS, **PULL),
+    slow(learning.build_fed_yogi, **MODEL_OPTION, **SERVER_RATE, **ADAPTIVE, **OPTIONS, **PULL),
     slow(
         learning.build_fed_adagrad,
         **MODEL_OPTION,
         **SERVER_RATE,
         epsilon=(0.125, POSITIVE),
         **OPTIONS,
+        **PULL,
     ),
     slow(
         learning.build_fed_sgd,

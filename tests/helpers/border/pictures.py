@@ -50,7 +50,7 @@ POINTS, PATHS = np.array([[1.0, 0.5], [0.0, 1.0]]), {"iid": [np.array([[0.0, 0.0
 ROUNDS = {("FedAvg", "IID"): [3, None], ("FedProx", "IID"): [2, 4]}
 ROUNDS_KIND = mapping(ROUNDS, None, 5, [], [9], [-1], ["3"], [INF], [True])
 EFFECT = pd.DataFrame({"difference": [0.02], "low": [0.01], "high": [0.04]}, index=["better"])
-NOISY_RUNS = pd.DataFrame({"target_epsilon": [1.0, INF], "accuracy": [0.5, 0.75]})
+NOISY_RUNS = pd.DataFrame({"target_epsilon": [1.0, INF], "accuracy": [0.5, 0.75], "delta": 0.001})
 STEPS = {"first": [0.5, 0.75], "second": [0.75, 0.875]}
 STEPS_KIND = mapping(STEPS, None, [], [NAN], ["0.5"], [50], 0.5, [True])
 MASKS = pd.DataFrame([[0.0, 1.0], [-1.0, 0.0]])
@@ -99,7 +99,6 @@ PLOT_CALLS = (
         score_name=("SSIM", TEXT),
     ),
     draw(plots.label_mix, counts=(COUNTS, COUNTS_KIND), normalize=(False, FLAG), **TITLE, **AX),
-    draw(plots.label_histograms, counts=(COUNTS, COUNTS_KIND), num_columns=(2, COUNT)),
     draw(
         plots.examples_per_client,
         num_examples=([3, 1, 2], instance([], [-1], [NAN], [INF], ["3"], [[1, 2]], [1.5], [True])),
@@ -160,6 +159,7 @@ PLOT_CALLS = (
         noise_multipliers=(VALUES, array(VALUES, at_least=0)),
         upper=(VALUES, array(VALUES, at_least=0)),
         lower=(VALUES, array(VALUES, at_least=0)),
+        delta=(0.125, FRACTION),
         largest=(3.0, optional(POSITIVE)),
         **AX,
     ),
@@ -196,7 +196,11 @@ PLOT_CALLS = (
         beside=({"other": [0.9]}, optional(mapping({"o": [0.9]}, None, [], [NAN], ["1"], [50]))),
         **AX,
     ),
-    draw(plots.ledger, table=(LEDGER, table(LEDGER, *LEDGER.columns))),
+    draw(
+        plots.ledger,
+        table=(LEDGER, table(LEDGER, *LEDGER.columns)),
+        measures=(["epsilon"], optional(instance([], ["a"], [5], "a", 5, [None]))),
+    ),
     draw(
         plots.pairwise_masks,
         masks=(MASKS, instance(MASKS[:0], MASKS.astype(str), NAN * MASKS, [[0, 1], [1, 0]])),
@@ -223,6 +227,11 @@ PLOT_CALLS = (
 
 STATISTICS_CALLS = (
     call(statistics.bootstrap_interval, values=(VALUES, array(VALUES)), **INTERVAL),
+    call(
+        statistics.mean_interval,
+        values=(VALUES, array(VALUES)),
+        confidence=(0.75, FRACTION),
+    ),
     call(statistics.paired_differences, **COMPARISON),
     call(statistics.compare, **COMPARISON, **INTERVAL),
     call(

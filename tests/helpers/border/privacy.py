@@ -30,9 +30,10 @@ from helpers.border.samples import WEIGHTS
 
 from fedlab import runtime
 from fedlab.dp import accounting, audit, canaries, mechanisms
+from fedlab.dp.delta_cost import compare_deltas
 from fedlab.dp.ledger import PrivacyLedger
 from fedlab.dp.privacy_plan import PrivacyPlan
-from fedlab.experiments import RunConfig
+from fedlab.experiments import RunConfig, article
 from fedlab.experiments.settings import (
     Count,
     Flag,
@@ -63,7 +64,7 @@ PLAN_PARAMETERS = {
     **NUM_ROUNDS,
     "clip": (0.5, POSITIVE),
     "quantile": (None, optional(ZERO_TO_ONE)),
-    "delta": (0.0625, optional(number(above=0, below=0.125))),
+    "delta": (0.0078125, optional(number(above=0, at_most=0.0125))),
 }
 LEDGER = PrivacyLedger(8)
 RUNNER = runtime.compile(tiny.build_process())
@@ -92,8 +93,16 @@ DP_CALLS = (
         **NUM_CLIENTS,
         **POPULATION,
         **NUM_ROUNDS,
-        delta=(0.0625, optional(number(above=0, below=0.125))),
+        **DELTA,
         **SAMPLING,
+    ),
+    slow(
+        compare_deltas,
+        **NOISE,
+        populations=([8], instance([1], [8.5], [True], ["8"], [NAN], [])),
+        **NUM_ROUNDS,
+        sampling_rate=(1.0, number(above=0, at_most=1)),
+        exponent=(1.5, number(above=1)),
     ),
     call(
         accounting.tree_epsilon,
@@ -169,7 +178,7 @@ DP_CALLS = (
     call(
         PrivacyLedger,
         **POPULATION,
-        delta=(0.0625, optional(number(above=0, below=0.125))),
+        delta=(0.0078125, optional(number(above=0, at_most=0.0125))),
         **SAMPLING,
     ),
     named(
@@ -245,4 +254,17 @@ def _config_parameters():
         yield field.name, (field.default, optional(kind) if field.default is None else kind)
 
 
-EXPERIMENT_CALLS = (call(RunConfig, **dict(_config_parameters())),)
+EXPERIMENT_CALLS = (
+    call(RunConfig, **dict(_config_parameters())),
+    call(
+        article.fitting_sizes,
+        accuracies=([0.25, 0.5], array([0.25, 0.5], at_least=0, at_most=1)),
+        at_most=(9, COUNT),
+        num_decimals=(4, COUNT),
+    ),
+    call(
+        article.count_right,
+        accuracies=([0.25, 0.5], array([0.25, 0.5], at_least=0, at_most=1)),
+        num_examples=(8, COUNT),
+    ),
+)

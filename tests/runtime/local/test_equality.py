@@ -25,7 +25,7 @@ from helpers.tff_processes import (
 
 from fedlab import runtime
 from fedlab.data.preprocessing import INPUT_SPEC
-from fedlab.learning import aggregators
+from fedlab.learning import aggregators, build_fed_adam
 from fedlab.models import create_loss
 from fedlab.runtime import graph_loading
 from fedlab.runtime.local.local_runner import FormRunner
@@ -79,6 +79,9 @@ PROCESSES = {
     "FedAdam": lambda: fed_avg(server=adam),
     "Adam at the clients": lambda: fed_avg(client=adam),
     "FedProx": fed_prox,
+    "FedProx at the clients, FedAdam at the server": lambda: build_fed_adam(
+        FUNCTIONAL, client_optimizer="adam", client_learning_rate=0.01, mu=0.1
+    ),
     "FedSGD": lambda: algorithms.build_fed_sgd(FUNCTIONAL, server_optimizer_fn=sgd()),
     "FedSGD, a VariableModel": lambda: algorithms.build_fed_sgd(
         VARIABLE, server_optimizer_fn=sgd()
