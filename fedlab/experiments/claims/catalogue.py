@@ -30,7 +30,7 @@ _TESTS, _BETTER, _LARGE = "its run", "suggestions", "large models and the law"
 CLAIMS = [
     Claim(
         "data-stays", _CONCEPTS, "concept", "The model moves and the data stays.",
-        by_check("holds", "Models and updates cross, as the count of the bytes says."), _ROUNDS, "cell-26",
+        by_check("holds", "Models and updates cross, as the count of the bytes says."), _ROUNDS, "cell-24",
     ),
     Claim(
         "local-is-private", _CONCEPTS, "statement",
