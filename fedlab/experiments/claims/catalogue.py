@@ -30,7 +30,7 @@ _TESTS, _BETTER, _LARGE = "its run", "suggestions", "large models and the law"
 CLAIMS = [
     Claim(
         "data-stays", _CONCEPTS, "concept", "The model moves and the data stays.",
-        by_check("holds", "Models and updates cross, as the count of the bytes says."), _ROUNDS, "cell-26",
+        by_check("holds", "Models and updates cross, as the count of the bytes says."), _ROUNDS, "cell-24",
     ),
     Claim(
         "local-is-private", _CONCEPTS, "statement",
@@ -40,11 +40,11 @@ CLAIMS = [
     Claim(
         "edge-computes", _CONCEPTS, "statement",
         "The computing power of edge devices is used, which relieves the centre of work.",
-        _NO_RESULTS,
+        privacy.edge_computes,
     ),
     Claim(
         "less-centre", _CONCEPTS, "statement", "The centre is depended on less (bytes that reach it).",
-        _NO_RESULTS,
+        privacy.edge_saves_traffic,
     ),
     Claim(
         "non-iid", _CONCEPTS, "statement", "Data that differs from device to device can be handled.",
