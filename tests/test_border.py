@@ -55,7 +55,7 @@ NOT_CALLED = {
     "read files, which tests/data damages": "load_emnist load_sqlite load_writer_digits",
     "opens a folder, which tests/training damages": "Checkpoint",
     "called by TFF's builders": "leave_out_metrics",
-    "for this package alone": "LocalContext notice fixed_name adaptive_name round_event "
+    "for this package alone": "deal_by_mix LocalContext notice fixed_name adaptive_name round_event "
     "create_accountant rough_epsilon check_run",
 }
 
