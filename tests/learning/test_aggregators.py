@@ -84,9 +84,10 @@ def aggregate(name, vectors, counts=None, *args, weighted=False, rounds=1, **opt
 def test_the_mean_counts_examples_or_clients():
     counts = [1, 2, 3, 4]
     found, _ = aggregate("mean", HONEST, counts, weighted=True)
-    np.testing.assert_allclose(found, np.average(HONEST, axis=0, weights=counts), rtol=1e-6)
+    expected = np.average(HONEST, axis=0, weights=counts)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
     found, _ = aggregate("mean", HONEST, counts)
-    np.testing.assert_allclose(found, np.mean(HONEST, axis=0), rtol=1e-6)
+    np.testing.assert_allclose(found, np.mean(HONEST, axis=0), rtol=1e-6, atol=1e-7)
 
 
 def test_clipping_far_above_every_norm_is_the_mean():
