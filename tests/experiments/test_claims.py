@@ -176,7 +176,7 @@ def ledger(**columns):
         (statements.accuracy_is_low, {"baseline": put("accuracy", 0.95)}, "does not hold"),
         (privacy.edge_computes, ratio("server_cpu_seconds", 0.5), "holds"),
         (privacy.edge_computes, ratio("server_cpu_seconds", 2.0), "does not hold"),
-        (privacy.edge_computes, ratio("server_cpu_seconds", 1.0), "holds if"),
+        (privacy.edge_computes, ratio("server_cpu_seconds", 1.0), "does not hold"),
         (privacy.edge_saves_traffic, ratio("server_bytes_in", 0.5), "holds"),
         (privacy.local_data_is_safe, ledger(reconstruction_ssim=0.2), "holds if"),
         (

@@ -99,7 +99,7 @@ def test_images_of_any_shape_are_personalized(image_shape):
     table = personalize(weights, train, test, num_epochs=5, batch_size=4, **options)
     assert (table.loss_personal < table.loss_global).all()
     batches = Preprocessing(4, num_epochs=5, shuffle=True).apply_to_arrays(
-        *train.examples("dark"), 0, 1
+        *train.examples("dark"), 0, "dark"
     )
     tuned = fine_tune(weights, batches, **options)
     predictions = evaluation.predict(tuned, test, ["dark"], create_fn=create_fn)

@@ -168,30 +168,43 @@ def _edge_ratio(evidence: Evidence, column: str) -> tuple[statistics.Interval, s
     return statistics.bootstrap_interval(ratios), dataset
 
 
-def edge_computes(evidence: Evidence) -> Judgement:
-    """Judges whether the edge takes computing off the server: CPU seconds to the same accuracy."""
-    interval, dataset = _edge_ratio(evidence, "server_cpu_seconds")
-    unit = "times a central server's CPU seconds"
+def _edge_relieves(
+    evidence: Evidence, column: str, unit: str, reasons: tuple[str, str]
+) -> Judgement:
+    """Judges whether the edge takes something off the server, at the same accuracy.
+
+    Args:
+        evidence: The stored results.
+        column: What the server spends, a column of results/edge.csv.
+        unit: What the ratio, federated to central, is a multiple of.
+        reasons: Why the claim holds, and why it does not.
+    """
+    interval, dataset = _edge_ratio(evidence, column)
     figure = build_figure(interval, unit, dataset, f"{_EDGE}.csv")
     if interval.high < 1:
-        return Judgement("holds", "The server of a federation computes less.", figure)
-    if interval.low > 1:
-        reason = "The server of a federation computes more: adding models costs more here."
-        return Judgement("does not hold", reason, figure)
-    return Judgement("holds if", "the clients have much data: here the two are alike", figure)
+        return Judgement("holds", reasons[0], figure)
+    reason = reasons[1] if interval.low > 1 else "No difference is shown."
+    return Judgement("does not hold", reason, figure)
+
+
+def edge_computes(evidence: Evidence) -> Judgement:
+    """Judges whether the edge takes computing off the server: CPU seconds to the same accuracy."""
+    reasons = (
+        "The server of a federation computes less.",
+        "The server of a federation computes more here.",
+    )
+    unit = "times a central server's CPU seconds"
+    return _edge_relieves(evidence, "server_cpu_seconds", unit, reasons)
 
 
 def edge_saves_traffic(evidence: Evidence) -> Judgement:
     """Judges whether the centre is needed less: bytes that reach it, to the same accuracy."""
-    interval, dataset = _edge_ratio(evidence, "server_bytes_in")
+    reasons = (
+        "The server of a federation receives less.",
+        "All updates of all rounds come to the server: more bytes than the data has.",
+    )
     unit = "times the bytes that a central server receives"
-    figure = build_figure(interval, unit, dataset, f"{_EDGE}.csv")
-    if interval.high < 1:
-        return Judgement("holds", "The server of a federation receives less.", figure)
-    if interval.low > 1:
-        reason = "All updates of all rounds come to the server: more bytes than the data has."
-        return Judgement("does not hold", reason, figure)
-    return Judgement("holds if", "the clients have much data: here the two are alike", figure)
+    return _edge_relieves(evidence, "server_bytes_in", unit, reasons)
 
 
 def old_python_only(evidence: Evidence) -> Judgement:
