@@ -19,14 +19,22 @@ def ray_processes() -> list[psutil.Process]:
     children = psutil.Process().children()
     # TFF's worker is run by its descriptor, so only its options tell it.
     tff = "--max_concurrent_computation_calls"
-    ray = [child for child in children if tff not in " ".join(child.cmdline())]
+    ray = [child for child in children if (line := command_line(child)) and tff not in line]
     return [*ray, *(grandchild for child in ray for grandchild in child.children(recursive=True))]
+
+
+def command_line(process: psutil.Process) -> str:
+    """Its arguments; nothing for a process that has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # a zombie is one, too
+        return ""
 
 
 def cluster_workers(method: str = "") -> list[psutil.Process]:
     """Those that run a method (".run": in the middle of a round). Ray gives its processes such titles."""
     title = f"ray::ClusterWorker{method}"
-    return [one for one in ray_processes() if title in " ".join(one.cmdline())]
+    return [one for one in ray_processes() if title in command_line(one)]
 
 
 def kill_in_the_middle(kill_fn, killed: list) -> threading.Thread:
