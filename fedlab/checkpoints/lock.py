@@ -10,7 +10,7 @@ from pathlib import Path
 
 _LOCK = "lock"
 _MAX_HOLDER = 200  # characters of the lock's text that an error repeats
-_NUM_READS = 20  # tenths of a second that a busy machine has to let the holder write its name
+_NUM_TRIES = 20  # tenths of a second that a busy machine has to let the holder write its name
 
 
 class FolderInUseError(RuntimeError):
@@ -35,14 +35,7 @@ def lock_folder(folder: Path) -> int | None:
     path = folder / _LOCK
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        holder = _read_holder(path)
-        raise FolderInUseError(
-            f"{folder} is in use by {holder or 'another process'}. Wait until that run has ended, end "
-            "it (in Jupyter, shut its kernel down), or choose another folder."
-        ) from None
+        holder = _acquire(lock, path)
     except OSError as error:
         os.close(lock)
         if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
@@ -53,16 +46,29 @@ def lock_folder(folder: Path) -> int | None:
             stacklevel=8,  # whoever called `run_rounds`
         )
         return None
+    if holder is not None:
+        os.close(lock)
+        raise FolderInUseError(
+            f"{folder} is in use by {holder or 'another process'}. Wait until that run has ended, end "
+            "it (in Jupyter, shut its kernel down), or choose another folder."
+        )
     since = time.strftime("%Y-%m-%d %H:%M:%S")
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"process {os.getpid()} on {platform.node()} since {since}\n".encode(), 0)
     return lock
 
 
-def _read_holder(path: Path) -> str:
-    """Returns what the holder wrote. It may only just have got the lock: that is waited for."""
-    for _ in range(_NUM_READS):
-        time.sleep(0.1)
+def _acquire(lock: int, path: Path) -> str | None:
+    """Returns None if the lock is ours now, and else what its holder wrote.
+
+    A holder without a name has only just got the lock, or is about to release it: both take a moment.
+    """
+    for _ in range(_NUM_TRIES):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return None
+        except BlockingIOError:
+            time.sleep(0.1)
         if holder := path.read_text(encoding="utf-8", errors="replace")[:_MAX_HOLDER].strip():
             return holder
     return ""
