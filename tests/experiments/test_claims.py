@@ -30,8 +30,9 @@ UPLOADS = pd.DataFrame(
 )
 EDGE = pd.DataFrame(
     [
-        {"dataset": "tiny", "setting": setting, "seed": seed, "server_cpu_seconds": 1.0}
+        {"dataset": dataset, "setting": setting, "seed": seed, "server_cpu_seconds": 1.0}
         | {"server_bytes_in": 1.0}
+        for dataset in ("tiny", "other")
         for setting in ("federated", "central")
         for seed in range(3)
     ]
@@ -177,6 +178,11 @@ def ledger(**columns):
         (privacy.edge_computes, ratio("server_cpu_seconds", 0.5), "holds"),
         (privacy.edge_computes, ratio("server_cpu_seconds", 2.0), "does not hold"),
         (privacy.edge_computes, ratio("server_cpu_seconds", 1.0), "does not hold"),
+        (
+            privacy.edge_computes,
+            {"edge": put("server_cpu_seconds", 0.5, setting="federated", dataset="tiny")},
+            "holds if",
+        ),
         (privacy.edge_saves_traffic, ratio("server_bytes_in", 0.5), "holds"),
         (privacy.local_data_is_safe, ledger(reconstruction_ssim=0.2), "holds if"),
         (
