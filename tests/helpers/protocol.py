@@ -12,6 +12,7 @@ from fedlab.secure.secagg import (
     Client,
     PublicParameters,
     Server,
+    authenticity,
     create_signing_keys,
     verification_keys,
 )
@@ -125,3 +126,14 @@ def replace(messages, index, **changes):
         dataclasses.replace(message, **changes) if k == index else message
         for k, message in enumerate(messages)
     ]
+
+
+def signed_by(signing_key, parameters, keys):
+    """Returns the keys with a signature of these parameters."""
+    content = authenticity.keys_content(keys)
+    return dataclasses.replace(keys, signature=authenticity.sign(signing_key, parameters, content))
+
+
+def received_by(name, sent):
+    """Returns what is for this receiver."""
+    return [one for one in sent if one.receiver == name]
