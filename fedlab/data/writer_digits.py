@@ -196,6 +196,15 @@ def _split(
     return MemoryClientData(examples, examples.__getitem__)
 
 
+def is_writer_digits(sha256: str) -> bool:
+    """Returns whether a data set is the writer digits, whatever file it came from.
+
+    Args:
+        sha256: A data set's `FederatedDataset.sha256`.
+    """
+    return KNOWN_DIGEST[:16] == sha256
+
+
 def _digest(image: np.ndarray) -> bytes:
     return hashlib.sha256(image.tobytes()).digest()[:_DIGEST_BYTES]
 

@@ -11,6 +11,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from fedlab.data import FederatedDataset
+from fedlab.data.writer_digits import is_writer_digits
 from fedlab.experiments.report import ResultPaths, result_paths
 from fedlab.experiments.settings import Config
 from fedlab.experiments.store import FinishedRun, ProgressFn, Records, RememberFn, Store
@@ -113,7 +114,9 @@ class Study:
             dataset: The data set of the run.
         """
         pattern = "^" + re.escape(config.label).replace(r"\ ", " ") + "$"
-        parts = ["--dataset", dataset.argument, "--only", pattern, "--seed", str(seed), "--again"]
+        # Whoever has no such file can have the same digits by their name.
+        argument = "writer_digits" if is_writer_digits(dataset.sha256) else dataset.argument
+        parts = ["--dataset", argument, "--only", pattern, "--seed", str(seed), "--again"]
         return shlex.join(["python", "-m", "fedlab", "study", self.name, *parts])
 
     def build_row(

@@ -13,6 +13,7 @@ from helpers import serving, tiny
 from fedlab import data
 from fedlab.data import writer_digits
 from fedlab.data.federated_dataset import digest_splits
+from fedlab.experiments import STUDIES
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES, TRAIN_LABELS, TEST_LABELS = (source.name for source in writer_digits.SOURCE_FILES)
@@ -147,6 +148,14 @@ def test_the_data_set_goes_by_its_name_and_its_results_by_those_of_the_file(fold
     assert set(stored.dataset_sha256) == {dataset.sha256}
     path = shared("writer-digits/emnist_all.sqlite.lzma")
     assert data.show_name("writer_digits") == data.show_name(str(path)) == dataset.name
+
+
+def test_the_command_of_a_result_names_the_data_and_not_a_folder():
+    study = STUDIES["ladder"]
+    dataset = data.load(shared("writer-digits/emnist_all.sqlite.lzma"))
+    assert "--dataset writer_digits " in study.command(study.configs[0], 0, dataset)
+    for path in (ROOT / "results").glob("*.csv"):
+        assert "/data/" not in path.read_text()
 
 
 def test_the_variable_loads_what_lies_in_the_cache_packed_or_not(folder, monkeypatch):
