@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from fedlab import statistics
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 MAX_README_LINES = 120
@@ -177,3 +179,39 @@ def test_the_table_of_own_models_is_that_of_the_benchmark():
             ends = [float(number) for number in re.findall(r"[\d.]+", cell)]
             ratios = measured.wall_ratio
             assert (ends[0], ends[-1]) == (round(ratios.min(), 2), round(ratios.max(), 2)), name
+
+
+def test_the_table_of_suggestions_is_that_of_the_studies():
+    text = (ROOT / "docs" / "results.md").read_text()
+    section = text.partition("## What its eight suggestions give")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (?:\d|not).*?\| ([^|]+) \| (.+) \| (.+) \|$", section, re.MULTILINE)
+    assert len(rows) >= 12
+    for column, name in ((1, "writer_digits"), (2, "digits")):
+        runs = pd.read_csv(ROOT / "results" / f"improvements_{name}.csv")
+        start = runs.name.iloc[0]
+        assert f"{runs[runs.name == start].accuracy.mean():.1%}" in section
+        table = 100 * statistics.compare(runs, start)
+        for row in rows:
+            one = table.loc[row[0]]
+            written = f"{one.difference:+.1f} [{one.low:+.1f}, {one.high:+.1f}]"
+            assert row[column] == written.replace("-", "−"), row
+
+
+def test_the_table_of_epsilons_is_that_of_the_study():
+    text = (ROOT / "docs" / "results.md").read_text()
+    rows = pd.read_csv(ROOT / "results" / "privacy_epsilon.csv")
+    (cells,) = re.findall(r"^\| accuracy \| (.+) \|$", text, re.MULTILINE)
+    is_shown = (rows.dataset == "writer digits") & (rows["clip"] < float("inf"))
+    means = rows[is_shown].groupby("target_epsilon").accuracy.mean()
+    assert cells.split(" | ") == [f"{accuracy:.1%}" for accuracy in means]
+
+
+def test_the_table_of_the_article_s_run_is_that_of_the_benchmark():
+    text = (ROOT / "docs" / "results.md").read_text()
+    rows = pd.read_csv(ROOT / "results" / "baseline.csv").set_index(["dataset", "evaluated_on"])
+    for dataset in ("digits", "writer digits"):
+        (cells,) = re.findall(rf"^\| {dataset} \([^|]*\) \| (.+) \|$", text, re.MULTILINE)
+        expected = [rows.loc[(dataset, whom)] for whom in ("the five", "everyone")]
+        assert cells.split(" | ") == [
+            f"{row.accuracy:.1%} of {row.num_examples:,}" for row in expected
+        ]
