@@ -19,8 +19,8 @@ def architecture_of_the_article() -> Axes:
     Returns:
         The Axes of the picture.
     """
-    ax = _canvas(10.0, 4.9, "The article's architecture has no way down")
-    _box(ax, 3.2, 3.9, 3.6, 0.8, "central server:\nadds up the parameters")
+    ax = _canvas(10.0, 4.9, "The article's drawing: no model goes back to the clients")
+    _box(ax, 3.2, 3.9, 3.6, 0.8, "central server:\naggregates the parameters")
     _box(ax, 7.6, 3.9, 2.2, 0.8, "global model,\nupdated")
     _arrow(ax, (6.85, 4.3), (7.55, 4.3))
     for x, side, name in ((2.2, 1, "client 1"), (7.0, -1, "client 2")):
@@ -50,7 +50,7 @@ def training_of_the_article() -> Axes:
         "client 2\ntrains",
         "…",
         "upload",
-        "server\nadds up",
+        "server\naggregates",
     )
     boxes = [(0.1 + 1.85 * i, text) for i, text in enumerate(texts)]
     for x, text in boxes:

@@ -10,14 +10,11 @@ _NOISE, _SUMS, _ATTACKS = (
     "08_secure_aggregation_and_encryption",
     "09_attacks",
 )
+_SCORES = "10_scoreboard"
 
 _FORECAST = by_check("cannot be tested here", "It is a forecast.")
 _EASY = by_check("cannot be tested here", "Nothing measures “easy”; the lessons have the code.")
 _NO_LARGE_MODEL = by_check("not yet tested in this course", "No lesson trains a large model yet.")
-_NO_RESULTS = by_check(
-    "not yet tested in this course", "What tests it is written; its results are not stored yet."
-)
-_NO_LESSON = by_check("not yet tested in this course", "No lesson tests it yet.")
 _LAW = by_check("not yet tested in this course", "No lesson is about the law yet.")
 _FIFTY = {"num_rounds": 50}
 _DEEPER = {"model": "deeper_cnn"}
@@ -40,11 +37,11 @@ CLAIMS = [
     Claim(
         "edge-computes", _CONCEPTS, "statement",
         "The computing power of edge devices is used, which relieves the centre of work.",
-        privacy.edge_computes,
+        privacy.edge_computes, _SCORES,
     ),
     Claim(
         "less-centre", _CONCEPTS, "statement", "The centre is depended on less (bytes that reach it).",
-        privacy.edge_saves_traffic,
+        privacy.edge_saves_traffic, _SCORES,
     ),
     Claim(
         "non-iid", _CONCEPTS, "statement", "Data that differs from device to device can be handled.",
@@ -98,7 +95,8 @@ CLAIMS = [
     ),
     Claim(
         "tff-he", _TOOLS, "statement", "Homomorphic encryption is easily combined with TFF.",
-        _NO_LESSON,
+        by_check("does not hold", "TFF has none: this course adds it from outside, with another library."),
+        _SCORES, "he-search",
     ),
     Claim(
         "tff-client", _TOOLS, "code", "TFF has the client's code: nobody needs to write it.",
@@ -141,11 +139,11 @@ CLAIMS = [
     Claim(
         "gradient-or-change", _PART, "statement",
         "What is uploaded is a gradient or a change of the parameters.",
-        _NO_RESULTS,
+        statements.gradient_or_change, _SCORES,
     ),
     Claim(
         "until-converged", _PART, "statement", "The rounds are repeated until the model converges.",
-        _NO_RESULTS,
+        statements.until_it_converges, _SCORES,
     ),
     Claim(
         "division-of-work", _PART, "statement",
@@ -154,11 +152,13 @@ CLAIMS = [
     ),
     Claim(
         "drawing-1", _PART, "drawing", "The architecture: arrows lead from the clients to the server alone.",
-        _NO_LESSON,
+        by_check("does not hold", "The model must go down to the clients: as many bytes as come up."),
+        _SCORES, "drawing-1",
     ),
     Claim(
         "drawing-2", _PART, "drawing", "The training: one client trains after the other.",
-        _NO_LESSON,
+        by_check("does not hold", "FedAvg takes a mean, whatever the order; a chain gives another model."),
+        _SCORES, "chain-show",
     ),
     Claim(
         "suggestion-1", _BETTER, "suggestion", "1: 50 rounds in place of 10.",
