@@ -5,6 +5,7 @@ import os
 DATASET_VARIABLE = "FEDLAB_DATASET"  # names the data set of the whole course
 DIGITS = "digits"
 EMNIST = "emnist"
+PLAYS = "plays"  # texts: no lesson on digits runs on them
 EMNIST_FILE = "emnist_all.sqlite"  # in the cache folder
 WRITER_DIGITS = "writer_digits"  # also the name of its folder in the cache folder
 WRITER_DIGITS_FILES = (

@@ -70,7 +70,7 @@ def _may_keep_batches(client_data: ClientData, client_ids: list[str]) -> bool:
     if not isinstance(client_data, MemoryClientData):  # it would be read anew
         return True
     num_examples = sum(client_data.num_examples(client_id) for client_id in client_ids)
-    num_bytes = np.dtype(np.float32).itemsize * np.prod(client_data.image_shape)
+    num_bytes = np.dtype(np.float32).itemsize * np.prod(client_data.example_shape)
     return bool(num_examples * num_bytes <= MAX_KEPT_BYTES)
 
 

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,8 @@ from fedlab.checks import (
     check_count,
     check_flag,
     check_ids,
-    check_instance,
     check_labels,
     check_pixels,
-    check_seed,
     describe,
 )
 from fedlab.data.elements import DIGIT_SHAPE as DIGIT_SHAPE
@@ -28,7 +26,6 @@ from fedlab.data.elements import (
     image_element_spec,
 )
 from fedlab.data.grey_levels import GreyLevels, compress
-from fedlab.random_streams import random_stream
 
 NUM_DIGITS = 10
 
@@ -46,7 +43,7 @@ class Examples(NamedTuple):
     labels: np.ndarray
 
 
-_Stored: TypeAlias = tuple[np.ndarray | GreyLevels, np.ndarray]  # pixels and labels
+_Stored: TypeAlias = tuple[Any, np.ndarray]  # pixels, as an array or as grey levels, and labels
 
 
 class MemoryClientData(tff.simulation.datasets.ClientData):
@@ -79,6 +76,8 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         array([3, 8], dtype=int32)
     """
 
+    example_dtype: type = np.float32  # of the first array of the examples
+
     def __init__(
         self,
         client_ids: Iterable[str],
@@ -100,6 +99,16 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
     def client_ids(self) -> list[str]:
         """The client ids, sorted."""
         return list(self._client_ids)
+
+    @property
+    def example_shape(self) -> tuple[int, ...]:
+        """Shape of one example without its label: that of an image."""
+        return self.image_shape
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """Shape of the label of one example, ()."""
+        return ()
 
     @property
     def element_type_structure(self):
@@ -132,11 +141,25 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
     def _read(self, client_id: str) -> _Stored:
         check_known([client_id], self._known, "client_id")
         if client_id not in self._stored:
-            pixels, labels = self._read_fn(client_id)
-            examples = check_examples(client_id, pixels, labels, self.num_classes, self.image_shape)
-            compressed = compress(examples.pixels) if self._compact else None
-            self._stored[client_id] = compressed or examples.pixels, examples.labels
+            first, labels = self._check(client_id, *self._read_fn(client_id))
+            compressed = compress(first) if self._compact else None
+            self._stored[client_id] = compressed or first, labels
         return self._stored[client_id]
+
+    def _check(
+        self, client_id: str, first: npt.ArrayLike, labels: npt.ArrayLike
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what was read as arrays of the right dtypes, or raises ValueError."""
+        return check_examples(client_id, first, labels, self.num_classes, self.image_shape)
+
+    def _to_elements(self, arrays: tuple[Any, ...]) -> OrderedDict[str, Any]:
+        """Returns arrays or tensors of examples in the structure of an element."""
+        return OrderedDict(label=arrays[1], pixels=arrays[0])
+
+    def _select(self, client_ids: list[str]) -> "MemoryClientData":
+        return MemoryClientData(
+            client_ids, self._read_fn, self.num_classes, self.image_shape, compact=self._compact
+        )
 
     def create_tf_dataset_for_client(self, client_id: str) -> tf.data.Dataset:
         """Returns one client's examples as a dataset with one element per example.
@@ -150,8 +173,7 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         Raises:
             ValueError: There is no such client, or its examples are not usable.
         """
-        pixels, labels = self.examples(client_id)
-        return tf.data.Dataset.from_tensor_slices(OrderedDict(label=labels, pixels=pixels))
+        return tf.data.Dataset.from_tensor_slices(self._to_elements(self.examples(client_id)))
 
     @property
     def serializable_dataset_fn(self):
@@ -161,7 +183,7 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         """
         client_ids = self._client_ids
         every = [self.examples(client_id) for client_id in client_ids]
-        pixels, labels = (np.concatenate(arrays) for arrays in zip(*every, strict=True))
+        first, labels = (np.concatenate(arrays) for arrays in zip(*every, strict=True))
         ends = np.cumsum([self.num_examples(client_id) for client_id in client_ids])
         starts = np.concatenate([[0], ends[:-1]])
 
@@ -173,8 +195,8 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
             with tf.control_dependencies([is_known]):  # otherwise a graph omits the assertion
                 row = tf.argmax(is_client)
             rows = slice(tf.gather(starts, row), tf.gather(ends, row))
-            slices = OrderedDict(label=tf.constant(labels)[rows], pixels=tf.constant(pixels)[rows])
-            return tf.data.Dataset.from_tensor_slices(slices)
+            slices = tf.constant(first)[rows], tf.constant(labels)[rows]
+            return tf.data.Dataset.from_tensor_slices(self._to_elements(slices))
 
         return dataset_fn
 
@@ -188,9 +210,7 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
             ValueError: There is no such client, there are no ids, or a client is named twice.
         """
         client_ids = check_ids("client_ids", client_ids, known=self._known)
-        selected = MemoryClientData(
-            client_ids, self._read_fn, self.num_classes, self.image_shape, compact=self._compact
-        )
+        selected = self._select(client_ids)
         selected._stored = self._stored
         return selected
 
@@ -243,30 +263,6 @@ def check_examples(
     classes = check_labels(f"{whose} labels", labels, num_classes=num_classes)
     images = check_pixels(f"{whose} pixels", pixels, (len(classes), *image_shape))
     return Examples(images.astype(np.float32, copy=False), classes.astype(np.int32, copy=False))
-
-
-def split_clients(
-    client_data: MemoryClientData, num_unseen: int, *, seed: int = 0
-) -> tuple[MemoryClientData, MemoryClientData]:
-    """Splits the clients at random, to test on clients that never took part in the training.
-
-    Args:
-        client_data: The data of all clients.
-        num_unseen: Number of clients for the test, at least 1 and less than the number of all.
-        seed: Seed of the split, at least 0.
-
-    Returns:
-        `(seen, unseen)`: the data of disjoint clients, `num_unseen` of them in the second.
-
-    Raises:
-        TypeError: `num_unseen` is not a whole number.
-        ValueError: `num_unseen` is out of range.
-    """
-    check_instance("client_data", client_data, MemoryClientData, "a MemoryClientData")
-    client_ids = client_data.client_ids
-    num_unseen = check_count("num_unseen", num_unseen, at_most=len(client_ids) - 1)
-    shuffled = random_stream("unseen clients", check_seed(seed)).permutation(client_ids).tolist()
-    return client_data.select(shuffled[num_unseen:]), client_data.select(shuffled[:num_unseen])
 
 
 def client_arrays(client_data: tff.simulation.datasets.ClientData, client_id: str) -> Examples:

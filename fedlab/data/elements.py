@@ -42,6 +42,19 @@ def build_input_spec(image_shape: Sequence[int]) -> tuple[tf.TensorSpec, tf.Tens
     return images, tf.TensorSpec((None,), tf.int32)
 
 
+def build_token_spec(example_shape: Sequence[int]) -> tuple[tf.TensorSpec, tf.TensorSpec]:
+    """Returns the input spec of language models: a batch of windows, and the tokens that follow.
+
+    Args:
+        example_shape: Shape of a window, (context,).
+
+    Returns:
+        The specs of tokens and following tokens, int32 (b, context) both.
+    """
+    spec = tf.TensorSpec((None, *example_shape), tf.int32)
+    return spec, spec
+
+
 def check_image_shape(image_shape: Sequence[int]) -> tuple[int, ...]:
     """Returns the shape of one image as a tuple of ints.
 
@@ -62,7 +75,7 @@ def check_image_shape(image_shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def check_client_data(name: str, client_data: Any) -> tff.simulation.datasets.ClientData:
-    """Returns client data whose elements are labelled images.
+    """Returns client data whose elements are labelled images, or windows of tokens.
 
     Args:
         name: The parameter's name, for the error.
@@ -70,7 +83,8 @@ def check_client_data(name: str, client_data: Any) -> tff.simulation.datasets.Cl
 
     Raises:
         TypeError: It is something else.
-        ValueError: Its elements are not `OrderedDict(label, pixels)`.
+        ValueError: Its elements are neither `OrderedDict(label, pixels)` nor `OrderedDict(label,
+            tokens)`.
     """
     check_instance(name, client_data, tff.simulation.datasets.ClientData, "a TFF ClientData")
     check_elements(name, client_data.element_type_structure)
@@ -84,6 +98,8 @@ def check_elements(name: str, spec: Any) -> None:
         name: The name of the data, for the error.
         spec: The structure of an element: of `tf.TensorSpec`s.
     """
+    if is_text(spec):
+        return
     pixels, label = (spec.get(key) if isinstance(spec, Mapping) else None for key in _KEYS)
     is_alike = (
         isinstance(pixels, tf.TensorSpec)
@@ -98,6 +114,19 @@ def check_elements(name: str, spec: Any) -> None:
             f"{name} must have the elements OrderedDict(label: an integer (), pixels: float32 "
             f"(height, width) or (height, width, channels)). Found {_describe_elements(spec)}."
         )
+
+
+def is_text(spec: Any) -> bool:
+    """Returns whether elements are windows of tokens and the tokens that follow.
+
+    Args:
+        spec: The structure of an element: of `tf.TensorSpec`s.
+    """
+    parts = [spec.get(key) for key in ("tokens", "label")] if isinstance(spec, Mapping) else []
+    return bool(parts) and all(
+        isinstance(part, tf.TensorSpec) and part.shape.rank == 1 and part.dtype == tf.int32
+        for part in parts
+    )
 
 
 def _describe_elements(spec: Any) -> str:
@@ -127,9 +156,12 @@ def to_batch(element: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
 
     Args:
         element: A batch of elements, with `pixels`, (b, height, width) or (b, height, width,
-            channels), and `label`, (b,).
+            channels), and `label`, (b,); or with `tokens` and `label`, (b, context) both.
 
     Returns:
-        The images, (b, height, width, channels), and the labels, (b,), of the same dtypes.
+        The images, (b, height, width, channels), and the labels, (b,), of the same dtypes; or the
+        tokens and the labels.
     """
+    if "tokens" in element:
+        return element["tokens"], element["label"]
     return add_channel(element["pixels"]), element["label"]

@@ -63,12 +63,13 @@ def take(client_data: MemoryClientData, rows: npt.ArrayLike) -> Examples:
     for number in np.unique(owners):
         examples = client_data.examples(client_ids[number])
         places = np.flatnonzero(owners == number)
-        own_rows = chosen[places] - (ends[number] - len(examples.labels))
+        own_rows = chosen[places] - (ends[number] - len(examples[1]))
         for whole, part in zip(taken, examples, strict=True):
             whole[places] = part[own_rows]
     return taken
 
 
 def _create_empty(client_data: MemoryClientData, num_examples: int) -> Examples:
-    pixels = np.empty((num_examples, *client_data.image_shape), np.float32)
-    return Examples(pixels, np.empty(num_examples, np.int32))
+    shape = (num_examples, *client_data.example_shape)
+    labels = np.empty((num_examples, *client_data.label_shape), np.int32)
+    return Examples(np.empty(shape, client_data.example_dtype), labels)

