@@ -1,5 +1,6 @@
-"""Models that a client trains: Keras models, and the same models in TFF's forms."""
+"""Models that a client trains: Keras models and a language model, and these in TFF's forms."""
 
+from fedlab.models.adapters import build_full_model, build_head_model, build_lora_model
 from fedlab.models.cnn import (
     INPUT_SHAPE,
     CreateFn,
@@ -17,19 +18,30 @@ from fedlab.models.keras_to_tff import (
     build_functional_model,
     build_model_fn,
 )
+from fedlab.models.language import LanguageModel
+from fedlab.models.language_base import load_base
+from fedlab.models.transformer import TransformerShape, apply_transformer, create_transformer
 
 __all__ = [
     "INPUT_SHAPE",
     "CreateFn",
     "Dropout",
     "KerasFunctionalModelError",
+    "LanguageModel",
     "ModelFn",
+    "TransformerShape",
+    "apply_transformer",
     "assign_weights",
+    "build_full_model",
     "build_functional_model",
+    "build_head_model",
+    "build_lora_model",
     "build_model_fn",
     "create_cnn",
     "create_deeper_cnn",
     "create_loss",
     "create_small_cnn",
+    "create_transformer",
+    "load_base",
     "restore_eager_keras",
 ]
