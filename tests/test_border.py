@@ -25,6 +25,7 @@ from helpers.border.learning import (
 )
 from helpers.border.pictures import PLOT_CALLS, STATISTICS_CALLS
 from helpers.border.privacy import DP_CALLS, EXPERIMENT_CALLS, RUNTIME_CALLS, SECURE_CALLS
+from helpers.border.texts import LANGUAGE_CALLS, TEXT_ATTACK_CALLS, TEXT_CALLS
 from helpers.border.trying import attempt, bad_values, good_calls, time_limit
 
 from fedlab.data import registry
@@ -33,6 +34,7 @@ CALLS = (
     *(*DATA_CALLS, *MODEL_CALLS, *LEARNING_CALLS, *EVALUATION_CALLS, *TRAINING_CALLS),
     *(*DP_CALLS, *ATTACK_CALLS, *SECURE_CALLS, *RUNTIME_CALLS, *EXPERIMENT_CALLS),
     *(*PLOT_CALLS, *STATISTICS_CALLS),
+    *(*TEXT_CALLS, *LANGUAGE_CALLS, *TEXT_ATTACK_CALLS),
 )
 LEAST_BAD_INPUTS = 2000
 ROOMS = "data models learning statistics training plots".split()
@@ -41,20 +43,22 @@ MODULES = """data.sampling data.partition data.preprocessing data.augmentation d
     learning.schedules learning.personalization evaluation dp.accounting dp.audit dp.canaries
     dp.mechanisms
     dp.delta_cost dp.ledger dp.privacy_plan attacks.inversion attacks.membership attacks.poisoning
-    attacks.image_similarity plots.diagrams experiments.config experiments.article
+    attacks.image_similarity attacks.text_inversion attacks.extraction plots.diagrams experiments.config experiments.article
     runtime.compilation runtime.context""".split()
 NOT_CALLED = {
     "called by TensorFlow or by Preprocessing with tensors": "mirror brightness affine shift "
     "mirror_and_brightness",
-    "hold results": "Examples Interval RoundsSummary AttackResult CanaryState TrainingRun Run",
+    "hold results": "Examples Secret Exposure Interval RoundsSummary AttackResult CanaryState TrainingRun Run",
     "errors": "DivergedError TrainingInterrupted KerasFunctionalModelError",
-    "have no parameters": "create_loss restore_eager_keras median names selected use_style Callback "
+    "have no parameters": "load_byte_pairs create_loss restore_eager_keras median names selected use_style Callback "
     "ProgressBar",
     "checked when it is registered": "DatasetEntry",
     "a dictionary of options": "ClientOptions",
     "read files, which tests/data damages": "load_emnist load_sqlite load_writer_digits",
     "opens a folder, which tests/training damages": "Checkpoint",
     "called by TFF's builders": "leave_out_metrics",
+    "called with tensors": "apply_transformer",
+    "need a trained model, as tests/attacks has it": "expose extract",
     "for this package alone": "deal_by_mix LocalContext notice fixed_name adaptive_name round_event "
     "create_accountant rough_epsilon check_run",
 }
