@@ -171,7 +171,9 @@ def all_together(evidence: Evidence) -> Judgement:
         return Judgement("holds", "On both data sets.", figure)
     if any(rises):
         return Judgement("holds if", "the data is that of one of the two data sets", figure)
-    return Judgement("does not hold", "All eight as written end no higher than the start.", figure)
+    falls = any(row.high < 0 for row in rows.values())
+    reason = "All eight as written end lower than the start." if falls else "No gain is shown."
+    return Judgement("does not hold", reason, figure)
 
 
 def is_random_sample(evidence: Evidence) -> Judgement:
