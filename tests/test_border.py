@@ -36,7 +36,7 @@ CALLS = (
 )
 LEAST_BAD_INPUTS = 2000
 ROOMS = "data models learning statistics training plots".split()
-MODULES = """data.sampling data.partition data.preprocessing data.augmentation data.handwriting
+MODULES = """data.sampling data.consent data.partition data.preprocessing data.augmentation data.handwriting
     learning.aggregators
     learning.schedules learning.personalization evaluation dp.accounting dp.audit dp.canaries
     dp.mechanisms
