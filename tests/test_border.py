@@ -42,11 +42,12 @@ MODULES = """data.sampling data.consent data.partition data.preprocessing data.a
     dp.mechanisms
     dp.delta_cost dp.ledger dp.privacy_plan attacks.inversion attacks.membership attacks.poisoning
     attacks.image_similarity plots.diagrams experiments.config experiments.article
+    experiments.privacy_law
     runtime.compilation runtime.context""".split()
 NOT_CALLED = {
     "called by TensorFlow or by Preprocessing with tensors": "mirror brightness affine shift "
     "mirror_and_brightness",
-    "hold results": "Examples Interval RoundsSummary AttackResult CanaryState TrainingRun Run",
+    "hold results": "ExportRoute Examples Interval RoundsSummary AttackResult CanaryState TrainingRun Run",
     "errors": "DivergedError TrainingInterrupted KerasFunctionalModelError",
     "have no parameters": "create_loss restore_eager_keras median names selected use_style Callback "
     "ProgressBar",

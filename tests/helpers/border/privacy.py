@@ -33,7 +33,7 @@ from fedlab.dp import accounting, audit, canaries, mechanisms
 from fedlab.dp.delta_cost import compare_deltas
 from fedlab.dp.ledger import PrivacyLedger
 from fedlab.dp.privacy_plan import PrivacyPlan
-from fedlab.experiments import RunConfig, article
+from fedlab.experiments import RunConfig, article, privacy_law
 from fedlab.experiments.settings import (
     Count,
     Flag,
@@ -255,6 +255,13 @@ def _config_parameters():
 
 
 EXPERIMENT_CALLS = (
+    call(
+        privacy_law.export_route,
+        num_people=(5, count(at_least=0)),
+        num_sensitive=(0, count(at_least=0)),
+        is_critical_operator=(False, FLAG),
+        has_important_data=(False, FLAG),
+    ),
     call(RunConfig, **dict(_config_parameters())),
     call(
         article.fitting_sizes,
