@@ -40,14 +40,16 @@ MODULES = """data.sampling data.consent data.partition data.preprocessing data.a
     learning.aggregators
     learning.schedules learning.personalization evaluation dp.accounting dp.audit dp.canaries
     dp.mechanisms
-    dp.delta_cost dp.ledger dp.privacy_plan attacks.inversion attacks.membership attacks.poisoning
+    dp.delta_cost dp.ledger dp.privacy_plan attacks.inversion attacks.membership
+    attacks.model_inversion attacks.poisoning
     attacks.image_similarity plots.diagrams experiments.config experiments.article
-    experiments.privacy_law
+    experiments.privacy_law experiments.privacy_record
+    experiments.privacy_statements
     runtime.compilation runtime.context""".split()
 NOT_CALLED = {
     "called by TensorFlow or by Preprocessing with tensors": "mirror brightness affine shift "
     "mirror_and_brightness",
-    "hold results": "ExportRoute Examples Interval RoundsSummary AttackResult CanaryState TrainingRun Run",
+    "hold results": "ExportRoute PrivacyRecord InvertedClasses Examples Interval RoundsSummary AttackResult CanaryState TrainingRun Run",
     "errors": "DivergedError TrainingInterrupted KerasFunctionalModelError",
     "have no parameters": "create_loss restore_eager_keras median names selected use_style Callback "
     "ProgressBar",
