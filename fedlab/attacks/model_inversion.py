@@ -224,7 +224,10 @@ def _check_search(
         "step": check_number("step", step, above=0, at_most=1),
         "seed": check_seed(seed),
     }
-    return [int(each) for each in check_labels("labels", labels)], options
+    wanted = [int(each) for each in check_labels("labels", labels)]
+    if min(wanted) < 0:
+        raise ValueError(f"labels must be classes of the model, from 0 on. Found {min(wanted)}.")
+    return wanted, options
 
 
 def _take(answer: np.ndarray, label: int) -> np.ndarray:
@@ -242,6 +245,8 @@ def _value_and_gradient(
     batch = tf.constant(images[..., np.newaxis])
     with tf.GradientTape() as tape:
         tape.watch(batch)
-        chosen = tf.gather(tf.nn.log_softmax(model(batch, training=False)), labels, batch_dims=1)
+        chosen = tf.gather(
+            tf.nn.log_softmax(model(batch, training=False)), labels.astype(np.int32), batch_dims=1
+        )
     gradient = tape.gradient(chosen, batch)
     return np.exp(chosen.numpy().astype(np.float64)), gradient.numpy()[..., 0]

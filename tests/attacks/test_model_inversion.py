@@ -146,3 +146,9 @@ def test_answers_that_do_not_depend_on_the_image_show_nothing():
 def test_bad_answers_are_refused(function, answer, text):
     with pytest.raises((TypeError, ValueError), match=text):
         getattr(model_inversion, function)(answer, [5])
+
+
+@pytest.mark.parametrize("function", ["from_confidences", "from_labels"])
+def test_a_negative_label_is_no_last_class(function):
+    with pytest.raises(ValueError, match="from 0 on. Found -1"):
+        getattr(model_inversion, function)(lambda images: np.ones((len(images), 3)), [0, -1])
