@@ -38,17 +38,21 @@ CALLS = (
 )
 LEAST_BAD_INPUTS = 2000
 ROOMS = "data models learning statistics training plots".split()
-MODULES = """data.sampling data.partition data.preprocessing data.augmentation data.handwriting
+MODULES = """data.sampling data.consent data.partition data.preprocessing data.augmentation data.handwriting
     learning.aggregators
     learning.schedules learning.personalization evaluation dp.accounting dp.audit dp.canaries
     dp.mechanisms
-    dp.delta_cost dp.ledger dp.privacy_plan attacks.inversion attacks.membership attacks.poisoning
-    attacks.image_similarity attacks.text_inversion attacks.extraction plots.diagrams experiments.config experiments.article
+    dp.delta_cost dp.ledger dp.privacy_plan attacks.inversion attacks.membership
+    attacks.model_inversion attacks.poisoning attacks.text_inversion attacks.extraction
+    attacks.image_similarity plots.diagrams experiments.config experiments.article
+    experiments.privacy_law experiments.privacy_record
+    experiments.privacy_statements
     runtime.compilation runtime.context""".split()
 NOT_CALLED = {
     "called by TensorFlow or by Preprocessing with tensors": "mirror brightness affine shift "
     "mirror_and_brightness",
-    "hold results": "Examples Secret Exposure Interval RoundsSummary AttackResult CanaryState TrainingRun Run",
+    "hold results": "ExportRoute PrivacyRecord InvertedClasses Examples Secret Exposure Interval "
+    "RoundsSummary AttackResult CanaryState TrainingRun Run",
     "errors": "DivergedError TrainingInterrupted KerasFunctionalModelError",
     "have no parameters": "load_byte_pairs create_loss restore_eager_keras median names selected use_style Callback "
     "ProgressBar",

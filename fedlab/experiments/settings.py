@@ -42,6 +42,7 @@ _MAX_COUNT = 2**31 - 1  # as in `fedlab.checks`, which loads NumPy
 _Number = Annotated[
     float, BeforeValidator(_refuse_text_and_truth), Field(allow_inf_nan=False, strict=False)
 ]
+Number = _Number
 Label = Annotated[str, Field(min_length=1, strict=True)]
 Flag = Annotated[bool, BeforeValidator(_refuse_numbers)]
 Count = Annotated[int, BeforeValidator(_refuse_text_and_truth), Field(ge=1, le=_MAX_COUNT)]
@@ -122,6 +123,7 @@ class Config:
 
 
 ConfigT = TypeVar("ConfigT", bound=Config)
+_Checked = TypeVar("_Checked")
 
 
 def vary(config: ConfigT, **changes: Any) -> ConfigT:
@@ -138,11 +140,11 @@ def vary(config: ConfigT, **changes: Any) -> ConfigT:
 
 
 @dataclass_transform(frozen_default=True)
-def config_class(config_type: type[ConfigT]) -> type[ConfigT]:
+def config_class(config_type: type[_Checked]) -> type[_Checked]:
     """Makes a frozen pydantic dataclass whose errors name the setting, the value and the remedy.
 
     Args:
-        config_type: A subclass of `Config` with annotated settings.
+        config_type: A class with annotated settings, such as a subclass of `Config`.
 
     Returns:
         The class, which raises ValueError for a bad value.

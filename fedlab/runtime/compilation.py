@@ -19,7 +19,7 @@ from fedlab.secure.interface import SecureSum
 _MAX_WORKERS = 1024  # threads or processes
 RUNTIMES = ("local", "tff", "ray")
 # Loaded when asked for: each needs a library of its own.
-_SECURE_SUMS = {
+SECURE_SUMS = {
     "secagg": ("fedlab.secure.secagg.protocol", "SecAgg"),
     "ckks": ("fedlab.secure.ckks", "CkksSum"),
     "shares": ("fedlab.secure.secret_sharing", "SecretSharingSum"),
@@ -148,11 +148,11 @@ def _find_secure_sum(secure_sum: str | SecureSum, runtime: str) -> SecureSum | N
         return None
     if runtime != "local":
         raise ValueError(f"A secure_sum is for runtime='local' alone. Found {runtime!r}.")
-    if isinstance(secure_sum, str) and secure_sum in _SECURE_SUMS:
-        module, name = _SECURE_SUMS[secure_sum]
+    if isinstance(secure_sum, str) and secure_sum in SECURE_SUMS:
+        module, name = SECURE_SUMS[secure_sum]
         return getattr(importlib.import_module(module), name)()
     if isinstance(secure_sum, str) or not callable(getattr(secure_sum, "begin_round", None)):
-        names = ", ".join(["plain", *_SECURE_SUMS])
+        names = ", ".join(["plain", *SECURE_SUMS])
         raise ValueError(
             f"secure_sum must be one of {names}, or have a method begin_round. "
             f"Found {describe(secure_sum)}."

@@ -23,7 +23,13 @@ from helpers.border.kinds import (
 )
 from helpers.border.samples import BAD_WEIGHTS, CLIENT_DATA, DATA, OTHER_SHAPES, WEIGHTS
 
-from fedlab.attacks import image_similarity, inversion, membership, poisoning
+from fedlab.attacks import (
+    image_similarity,
+    inversion,
+    membership,
+    model_inversion,
+    poisoning,
+)
 
 COINS = np.array([True, False, True, False])
 SCORES = np.array([2.0, -1.0, 1.0, 0.5])
@@ -40,7 +46,34 @@ TRAINING = {
     "batch_size": (1, optional(COUNT)),
 }
 
+SEARCH = {
+    "labels": (LABELS, labels(LABELS)),
+    "num_iterations": (1, COUNT),
+    "num_directions": (1, COUNT),
+    "step": (0.5, SHARE),
+    "seed": (0, SEED),
+}
+
 ATTACK_CALLS = (
+    call(
+        model_inversion.by_gradient,
+        weights=(WEIGHTS, BAD_WEIGHTS),
+        labels=(LABELS, labels(LABELS, num_classes=10).without(LABELS[1:])),
+        create_fn=(tiny.create_model, CALLABLE),
+        num_iterations=(1, COUNT),
+        step=(0.5, SHARE),
+        seed=(0, SEED),
+    ),
+    call(
+        model_inversion.from_confidences,
+        query_fn=(lambda images: np.full((len(images), 10), 0.5), CALLABLE),
+        **SEARCH,
+    ),
+    call(
+        model_inversion.from_labels,
+        query_fn=(lambda images: np.ones(len(images), int), CALLABLE),
+        **SEARCH,
+    ),
     call(inversion.model_delta, before=(WEIGHTS, BAD_WEIGHTS), after=(WEIGHTS, BAD_WEIGHTS)),
     call(
         inversion.infer_labels,

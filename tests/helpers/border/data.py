@@ -18,6 +18,7 @@ from helpers.border.kinds import (
     ids,
     instance,
     labels,
+    mapping,
     number,
     optional,
     pixels,
@@ -38,7 +39,14 @@ from helpers.border.samples import (
 )
 
 from fedlab import data
-from fedlab.data import augmentation, handwriting, partition, preprocessing, sampling
+from fedlab.data import (
+    augmentation,
+    consent,
+    handwriting,
+    partition,
+    preprocessing,
+    sampling,
+)
 
 
 def sample_fn(function, *arguments):
@@ -146,6 +154,22 @@ DATA_CALLS = (
         sampling.once_per_epoch, client_ids=(IDS, CLIENTS), num_clients=(2, COUNT), seed=(0, SEED)
     ),
     call(sampling.drop_out, sample_fn=(list, CALLABLE), rate=(0.5, BELOW_ONE), seed=(0, SEED)),
+    call(
+        consent.with_consent,
+        sample_fn=(sampling.fixed(IDS), CALLABLE),
+        client_ids=(IDS, CLIENTS),
+        consent=(
+            {"ann": range(1, 3)},
+            mapping({"ann": range(1, 3)}, None, 3, True, [1], range(-1, 3), range(1, 9, 2)),
+        ),
+    ),
+    named(
+        "data.consent.with_consent -> sample_fn",
+        lambda round_num: consent.with_consent(sampling.fixed(IDS), IDS, {"ann": range(1, 3)})(
+            round_num
+        ),
+        round_num=(2, count(at_least=0)),
+    ),
     sample_fn(sampling.fixed),
     sample_fn(sampling.uniform, 2),
     sample_fn(sampling.poisson, 2.0),

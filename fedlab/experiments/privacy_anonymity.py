@@ -1,0 +1,57 @@
+"""Whether a record may say that a person calls the model anonymous."""
+
+from collections.abc import Sequence
+
+from fedlab.experiments.privacy_statements import ANONYMITY_TESTS, AttackOutcome
+
+SOURCE = (
+    "EDPB Opinion 28/2024, adopted on 17 December 2024, paragraph 43 (read on 2026-11-25 in a text "
+    "that quotes it)"
+)
+
+
+def describe_anonymity(attacks: Sequence[AttackOutcome], *, is_claimed: bool) -> dict[str, str]:
+    """Returns what was tested of anonymity, and refuses the word where the tests are missing.
+
+    Args:
+        attacks: The outcomes of the attacks that were run.
+        is_claimed: Whether a person calls the model anonymous.
+
+    Raises:
+        ValueError: The model is called anonymous, and extraction or queries were not tested, not for
+            the worst client, or with a result that guessing does not explain.
+    """
+    reasons = [reason for test in ANONYMITY_TESTS for reason in _find_reasons(test, attacks)]
+    if is_claimed and reasons:
+        raise ValueError(
+            f"claims_anonymous must be False for this run: {'; '.join(reasons)}. Found True; run the "
+            "missing tests, protect the run, or leave the word out."
+        )
+    statement = (
+        "called anonymous by a person; the attacks listed did no better than guessing, which does "
+        "not show that no attack does"
+        if is_claimed
+        else "not called anonymous"
+    )
+    return {
+        "statement": statement,
+        "missing for the word": "; ".join(reasons) or "nothing that this record can tell",
+        "source": SOURCE,
+    }
+
+
+def _find_reasons(test: str, attacks: Sequence[AttackOutcome]) -> list[str]:
+    outcomes = [each for each in attacks if each.test == test]
+    if not outcomes:
+        return [f"no test of {test}"]
+    reasons = []
+    if not any(each.client_id for each in outcomes):
+        reasons.append(f"no test of {test} for the worst client")
+    for each in outcomes:
+        if not each.is_consistent_with_guessing:
+            whom = f"client {each.client_id!r}" if each.client_id else "all clients"
+            reasons.append(
+                f"the test of {test} for {whom} has the interval {each.low:g} to {each.high:g} without the "
+                f"{each.chance:g} of guessing"
+            )
+    return reasons
