@@ -45,8 +45,8 @@ MODULES = """data.sampling data.consent data.partition data.preprocessing data.a
     dp.delta_cost dp.ledger dp.privacy_plan attacks.inversion attacks.membership
     attacks.model_inversion attacks.poisoning attacks.text_inversion attacks.extraction
     attacks.image_similarity plots.diagrams experiments.config experiments.article
-    experiments.privacy_law experiments.privacy_record
-    experiments.privacy_statements
+    experiments.privacy_law experiments.privacy_record.record
+    experiments.privacy_record.statements
     runtime.compilation runtime.context""".split()
 NOT_CALLED = {
     "called by TensorFlow or by Preprocessing with tensors": "mirror brightness affine shift "

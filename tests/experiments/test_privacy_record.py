@@ -12,7 +12,7 @@ from fedlab.data import sampling
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
 from fedlab.dp.privacy_plan import PrivacyPlan
 from fedlab.experiments.privacy_record import build_record
-from fedlab.experiments.privacy_statements import (
+from fedlab.experiments.privacy_record.statements import (
     TO_FILL_IN,
     AttackOutcome,
     DeletionRequest,

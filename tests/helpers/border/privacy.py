@@ -37,7 +37,7 @@ from fedlab.dp.delta_cost import compare_deltas
 from fedlab.dp.ledger import PrivacyLedger
 from fedlab.dp.privacy_plan import PrivacyPlan
 from fedlab.experiments import RunConfig, article, privacy_law, privacy_record
-from fedlab.experiments.privacy_statements import AttackOutcome, DeletionRequest, Statement
+from fedlab.experiments.privacy_record.statements import AttackOutcome, DeletionRequest, Statement
 from fedlab.experiments.settings import (
     Count,
     Flag,

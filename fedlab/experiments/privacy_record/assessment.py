@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fedlab.experiments.privacy_statements import TO_FILL_IN
+from fedlab.experiments.privacy_record.statements import TO_FILL_IN
 
 SOURCES = (
     "Regulation (EU) 2016/679 (GDPR), Article 35(7), and the Personal Information Protection Law of "

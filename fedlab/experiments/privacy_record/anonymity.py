@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fedlab.experiments.privacy_statements import ANONYMITY_TESTS, AttackOutcome
+from fedlab.experiments.privacy_record.statements import ANONYMITY_TESTS, AttackOutcome
 
 SOURCE = (
     "EDPB Opinion 28/2024, adopted on 17 December 2024, paragraph 43 (read on 2026-11-25 in a text "

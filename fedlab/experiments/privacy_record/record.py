@@ -27,12 +27,12 @@ from fedlab.checks import (
     describe,
 )
 from fedlab.dp.privacy_plan import PrivacyPlan
-from fedlab.experiments import privacy_markdown
-from fedlab.experiments.privacy_anonymity import describe_anonymity
-from fedlab.experiments.privacy_assessment import SOURCES, draft_assessment
-from fedlab.experiments.privacy_facts import describe_plan, describe_rounds, to_plain
-from fedlab.experiments.privacy_roles import describe_roles, name_secure_sum
-from fedlab.experiments.privacy_statements import (
+from fedlab.experiments.privacy_record import markdown
+from fedlab.experiments.privacy_record.anonymity import describe_anonymity
+from fedlab.experiments.privacy_record.assessment import SOURCES, draft_assessment
+from fedlab.experiments.privacy_record.facts import describe_plan, describe_rounds, to_plain
+from fedlab.experiments.privacy_record.roles import describe_roles, name_secure_sum
+from fedlab.experiments.privacy_record.statements import (
     TO_FILL_IN,
     AttackOutcome,
     DeletionRequest,
@@ -66,7 +66,7 @@ class PrivacyRecord:
 
     def to_markdown(self) -> str:
         """Returns the record as Markdown text; what a person typed is in tables and is no markup."""
-        return privacy_markdown.render(TITLE, self.content)
+        return markdown.render(TITLE, self.content)
 
     def write(self, path: str | os.PathLike[str]) -> tuple[Path, Path]:
         """Writes the record as Markdown and as JSON.
