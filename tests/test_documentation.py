@@ -197,6 +197,15 @@ def test_the_table_of_suggestions_is_that_of_the_studies():
             assert row[column] == written.replace("-", "−"), row
 
 
+def test_the_ladder_s_ends_are_those_of_the_study():
+    text = (ROOT / "docs" / "results.md").read_text()
+    rows = pd.read_csv(ROOT / "results" / "ladder_writer_digits.csv")
+    means = rows.groupby(["group", "name"], sort=False).accuracy.mean()
+    top, ceiling = means["ladder"].iloc[-1], means["ceiling"].iloc[0]
+    assert f"ends at {top:.1%} on unseen digits" in text
+    assert f"in one place reaches {ceiling:.1%}" in text
+
+
 def test_the_table_of_epsilons_is_that_of_the_study():
     text = (ROOT / "docs" / "results.md").read_text()
     rows = pd.read_csv(ROOT / "results" / "privacy_epsilon.csv")
