@@ -168,9 +168,10 @@ def _execute_round(
     }
     after = {"seconds": seconds}
     if weights is not None:
-        num_bytes = weights_bytes(weights)
-        after["bytes_down"] = num_bytes * len(cohort)
-        after["bytes_up"] = num_bytes * (len(cohort) - len(runner.dropped))
+        after["bytes_down"] = weights_bytes(weights) * len(cohort)
+        # A client gets the whole model, and sends the change of what trains.
+        num_bytes_up = sum(np.asarray(leaf).nbytes for leaf in tf.nest.flatten(weights.trainable))
+        after["bytes_up"] = num_bytes_up * (len(cohort) - len(runner.dropped))
     taken = record.keys() | after.keys()  # a process may use these names for metrics of its own
     metrics = {f"metrics.{name}" if name in taken else name: metrics[name] for name in metrics}
     return new_state, record | metrics | after

@@ -26,8 +26,9 @@ class TrainingRun:
             `metrics["client_work"]["train"]`, such as num_examples, loss and accuracy of
             `fedlab.models`, measured by the clients WHILE they train (NaN in a round without
             clients); else all numbers that the process reports, "." between the names. A name that the
-            record has already begins with "metrics.". With a model also bytes_down and bytes_up: the uncompressed weights to the cohort, and from those not
-            left out, whatever the process compresses or adds.
+            record has already begins with "metrics.". With a model also bytes_down and bytes_up: the
+            uncompressed weights to the cohort, and of those that train, from the clients that are
+            not left out, whatever the process compresses or adds.
     """
 
     state: Any
