@@ -15,7 +15,7 @@ from helpers import tiny
 from fedlab import models, runtime
 from fedlab.data import sampling
 from fedlab.data.preprocessing import build_cohort_fn
-from fedlab.learning import build_evaluation, build_fed_avg
+from fedlab.learning import build_evaluation
 from fedlab.training import (
     Callback,
     Checkpoint,
@@ -46,29 +46,6 @@ def test_every_round_leaves_one_flat_record(unbroken):
     frame = unbroken.to_frame()
     assert len(frame) == 6
     assert list(frame.columns) == [*tiny.FIELDS, "eval_norm"]
-
-
-class _Scale(tf.keras.layers.Layer):
-    """Has a thousand numbers that do not train."""
-
-    def build(self, input_shape):
-        self.factors = self.add_weight("factors", (1000,), initializer="ones", trainable=False)
-
-    def call(self, inputs):
-        return inputs * self.factors[0]
-
-
-def test_what_does_not_train_goes_down_and_not_up():
-    def create():
-        layers = tf.keras.layers
-        shape = models.INPUT_SHAPE
-        parts = [layers.InputLayer(shape), layers.Flatten(), _Scale(), layers.Dense(10)]
-        return tf.keras.Sequential(parts)
-
-    process = build_fed_avg(models.build_functional_model(create))
-    (record,) = run_rounds(process, tiny.COHORT_FN, 1, callbacks=[]).records
-    assert record["bytes_up"] == 3 * 7850 * 4
-    assert record["bytes_down"] == 3 * (7850 + 1000) * 4
 
 
 def test_a_run_is_repeatable(train, unbroken):
