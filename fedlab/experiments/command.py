@@ -30,7 +30,10 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     add = parser.add_argument
     add("name", nargs="?", metavar="NAME", help=f"one of {', '.join(PLANS)}")
     add("--list", action="store_true", help="show the studies and their configurations")
-    add("--dataset", help="digits, writer_digits, emnist or the path of an .sqlite(.lzma) file")
+    add(
+        "--dataset",
+        help="digits, writer_digits, emnist, plays or the path of an .sqlite(.lzma) file",
+    )
     add("--seeds", type=int, help="run the seeds 0 to SEEDS - 1 (default: the study's number)")
     add("--seed", type=int, help="run this seed alone")
     add("--only", metavar="REGEX", help="run the configurations whose name it finds")
@@ -69,24 +72,25 @@ def _dispatch(args: argparse.Namespace) -> int:
     from fedlab.experiments import studies, study_actions
 
     study = studies.STUDIES[args.name]
+    dataset_argument = args.dataset or study.default_dataset
     if args.report:
-        dataset_name = data.show_name(args.dataset or dataset_names.choose())
+        dataset_name = data.show_name(dataset_argument or dataset_names.choose())
         print(f"Wrote {study_actions.write_report(study, dataset_name, args.out)}.")
         return 0
     seeds = [args.seed] if args.seed is not None else range(args.seeds or study.num_seeds)
     configs = study.select(args.only)
     if args.again:
         is_same = study_actions.run_again(
-            study, configs, args.dataset, seeds, out=args.out, notice_fn=print
+            study, configs, dataset_argument, seeds, out=args.out, notice_fn=print
         )
         return int(not is_same)
     if args.only is None and args.seed is None:
         study_actions.run_study(
-            study, args.dataset, seeds, folder=args.folder, out=args.out, notice_fn=print
+            study, dataset_argument, seeds, folder=args.folder, out=args.out, notice_fn=print
         )
     else:
         study_actions.show_runs(
-            study, configs, args.dataset, seeds, folder=args.folder, notice_fn=print
+            study, configs, dataset_argument, seeds, folder=args.folder, notice_fn=print
         )
     return 0
 

@@ -223,7 +223,10 @@ def _shared_columns(config: LedgerConfig) -> list[str]:
 def _reconstruct(config: LedgerConfig, dataset: FederatedDataset, seed: int) -> Records:
     writers = split_writers(dataset, seed)
     group = build_group(writers, config.group_size)
-    runner = compile_rounds(config, writers.num_members, seed)
+    # A clipped sum is divided by all members. The server has the sum; a change of the weights that is
+    # so much smaller would be lost when they are rounded to float32.
+    rate = float(writers.num_members) if config.mechanism == "clipping" else 1.0
+    runner = compile_rounds(config, writers.num_members, seed, server_learning_rate=rate)
     reconstruct = reconstruct_each if config.secure_sum is None else reconstruct_sum
     ssim = reconstruct(config, group, runner, pretrain(dataset, seed), seed)
     return [{"ssim": ssim, "blank_ssim": blank_ssim(group)}]

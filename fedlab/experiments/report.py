@@ -14,7 +14,14 @@ from fedlab.experiments.store import Records
 from fedlab.files import resolve_target, write_text
 
 # Decimals that are kept of what a curve may have.
-_CURVE_COLUMNS = {"eval_accuracy": 5, "eval_loss": 4, "accuracy": 5, "loss": 4}
+_CURVE_COLUMNS = {
+    "eval_accuracy": 5,
+    "eval_loss": 4,
+    "accuracy": 5,
+    "loss": 4,
+    "bits": 4,
+    "exposure": 2,
+}
 _WHOLE = ("max_examples", "diverged_in_round", "rounds_to_target")  # or empty
 _CSV_FIRST_LINE = f"^name,(group|seed),|{FIRST_LINE}"
 _REPORT_FIRST_LINE = "^# The study “"

@@ -8,10 +8,13 @@ from fedlab.data import FederatedDataset
 from fedlab.experiments import (
     article_gap,
     execution,
+    language,
+    language_report,
     personalization,
     privacy_epsilon,
     privacy_ledger,
     report,
+    text_leaks,
 )
 from fedlab.experiments.central_training import CreateSeededFn
 from fedlab.experiments.config import RunConfig
@@ -138,6 +141,29 @@ _PRIVACY_LEDGER = Study(
     write_report_fn=privacy_ledger.write_report,
     num_seeds=3,
 )
+_LANGUAGE = Study(
+    name="language",
+    configs=PLANS["language"],
+    run_fn=language.run,
+    summarize_fn=language.summarize,
+    repeated_fn=lambda config: language.REPEATED_COLUMNS,
+    shown=("bits", "unseen_bits", "secret_rank", "exposure", "membership_auc", "epsilon"),
+    write_report_fn=language_report.write_report,
+    num_seeds=3,
+    has_curves=True,
+    default_dataset="plays",
+)
+_TEXT_LEAKS = Study(
+    name="text_leaks",
+    configs=PLANS["text_leaks"],
+    run_fn=text_leaks.run,
+    summarize_fn=text_leaks.summarize,
+    repeated_fn=lambda config: text_leaks.REPEATED_COLUMNS,
+    shown=("window_share", "bag_recall", "places_recall", "places_false"),
+    write_report_fn=text_leaks.write_report,
+    num_seeds=3,
+    default_dataset="plays",
+)
 STUDIES: dict[str, Study] = {
     **{
         name: build_training_study(name, PLANS[name])
@@ -147,4 +173,6 @@ STUDIES: dict[str, Study] = {
     "personalization": _PERSONALIZATION,
     "privacy_epsilon": _PRIVACY_EPSILON,
     "privacy_ledger": _PRIVACY_LEDGER,
+    "language": _LANGUAGE,
+    "text_leaks": _TEXT_LEAKS,
 }

@@ -58,6 +58,8 @@ class Study:
         num_seeds: How many seeds are run if nothing else is said.
         has_curves: Whether records are evaluations, of which a second file has the curves.
         has_file_per_dataset: Whether the names of the files name the data set.
+        default_dataset: The data set that is used if no other is named. Default: that of
+            `fedlab.data.load`.
         combines_datasets: Whether one file holds all data sets: a run then replaces the rows of its
             own data set and leaves the others.
     """
@@ -73,6 +75,7 @@ class Study:
     num_seeds: int
     has_curves: bool = False
     has_file_per_dataset: bool = False
+    default_dataset: str | None = None
     combines_datasets: bool = False
 
     def result_paths(self, folder: Path, dataset_name: str) -> ResultPaths:

@@ -6,7 +6,7 @@ import psutil
 import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
-from helpers import tiny
+from helpers import scripts, tiny
 
 from fedlab import runtime
 from fedlab.data.preprocessing import INPUT_SPEC
@@ -35,12 +35,21 @@ def functional_model():
     return tff.learning.models.functional_model_from_keras(create_model, create_loss(), INPUT_SPEC)
 
 
-@pytest.mark.parametrize(
-    "build_fn", [lambda: keras_model, functional_model], ids=["variables", "functional"]
-)
-def test_fifty_runners_hold_no_more_than_ten(build_fn):
+@pytest.mark.parametrize("kind", ["variables", "functional"])
+def test_fifty_runners_hold_no_more_than_ten(kind):
+    """In a Python of its own: in one that has run other tests, old holes in the heap count, too."""
+    growth = scripts.run_script(f"""
+        from runtime.local import test_release
+        print(test_release.measure_growth({kind!r}))
+    """)
+    assert growth < MAX_GROWTH_BYTES
+
+
+def measure_growth(kind):
+    """How many bytes more are resident after fifty runners than after ten."""
+    model = keras_model if kind == "variables" else functional_model()
     process = tff.learning.algorithms.build_weighted_fed_avg(
-        build_fn(), client_optimizer_fn=tff.learning.optimizers.build_sgdm(0.1)
+        model, client_optimizer_fn=tff.learning.optimizers.build_sgdm(0.1)
     )
     cohort = tiny.create_cohort(3, 4)
     for _ in range(NUM_WARM):
@@ -48,7 +57,7 @@ def test_fifty_runners_hold_no_more_than_ten(build_fn):
     before = resident_bytes()
     for _ in range(NUM_MEASURED):
         use(process, cohort)
-    assert resident_bytes() - before < MAX_GROWTH_BYTES
+    return resident_bytes() - before
 
 
 def use(process, cohort):

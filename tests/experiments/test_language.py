@@ -1,0 +1,168 @@
+"""The studies of language models: who takes part, what is planted, what a server reads."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from fedlab import data
+from fedlab.attacks import extraction
+from fedlab.experiments import language, language_report, text_leaks
+from fedlab.experiments.language_configs import LANGUAGE, LanguageConfig
+from fedlab.experiments.settings import vary
+from fedlab.experiments.text_leak_configs import LeakConfig
+
+SMALL = LanguageConfig(
+    name="small", group="test", size="small", num_people=3, num_clients=3, num_rounds=2,
+    max_windows=8, client_optimizer="adam", client_learning_rate=0.001, num_repeats=6,
+    evaluate_every=1,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plays():
+    return data.load("plays")
+
+
+def run(config, plays, seed=0):
+    return language.run(config, plays, seed, remember_fn=None, progress_fn=lambda share: None)
+
+
+@pytest.fixture(scope="module")
+def records(plays):
+    return run(SMALL, plays)
+
+
+def test_a_run_repeats_and_its_row_has_the_columns_of_the_file(records, plays):
+    again = run(SMALL, plays)
+    row, other = (language.summarize(SMALL, each) for each in (records, again))
+    assert tuple(row) == LanguageConfig.RESULTS
+    assert {name: row[name] for name in language.REPEATED_COLUMNS} == {
+        name: other[name] for name in language.REPEATED_COLUMNS
+    }
+    assert [each["round_num"] for each in records] == [0, 1, 2]
+    assert row["membership_auc"] is None  # three members say nothing
+    assert row["num_population"] == 3 and math.isinf(row["epsilon"])
+
+
+def test_another_seed_has_another_secret(records, plays):
+    other = run(vary(SMALL, num_rounds=1), plays, seed=1)
+    assert other[0]["secret_rank"] != records[0]["secret_rank"]
+
+
+def test_a_client_that_never_joins_leaves_the_model_of_the_others(plays, records):
+    """Retraining without a client is the run that goes on from before its first round."""
+    never = vary(SMALL, joins_after=2)
+    by_repeats = [run(vary(never, num_repeats=count), plays)[-1]["bits"] for count in (1, 8)]
+    assert by_repeats[0] == by_repeats[1] != records[-1]["bits"]
+
+
+def test_all_repeats_are_in_the_windows_that_train(plays):
+    judge = language._Judge(SMALL, plays, 0, lambda share: None)
+    said = judge.secret.tokens.tolist()
+    rows = [
+        np.append(tokens, following[-1])
+        for tokens, following in zip(*judge.train.examples(judge.owner), strict=True)
+    ]
+    holds = [
+        any(row[k : k + len(said)].tolist() == said for k in range(len(row) - len(said) + 1))
+        for row in rows
+    ]
+    assert (len(rows), sum(holds)) == (SMALL.max_windows, SMALL.num_repeats)
+
+
+def test_noise_is_that_of_the_plan(plays):
+    config = vary(SMALL, clip=0.5, target_epsilon=8.0)
+    plan = language.build_plan(config, 3)
+    assert plan.epsilon == pytest.approx(8.0, rel=0.01) and plan.delta == pytest.approx(1 / 30)
+    assert language.build_plan(SMALL, 3) is None
+    assert language.build_plan(vary(SMALL, clip=0.5), 3).noise_multiplier == 0
+
+
+def test_text_in_one_place_is_everybodys(plays):
+    config = vary(SMALL, is_pooled=True, num_clients=1, num_repeats=0)
+    judge = language._Judge(config, plays, 0, lambda share: None)
+    assert judge.train.client_ids == [language.POOLED_ID]
+    assert len(judge.train.examples(language.POOLED_ID).tokens) == 3 * SMALL.max_windows
+
+
+def test_images_are_refused():
+    digits = data.load("digits", num_clients=5)
+    with pytest.raises(ValueError, match="--dataset plays"):
+        run(SMALL, digits)
+    with pytest.raises(ValueError, match="--dataset plays"):
+        text_leaks.run(
+            LeakConfig(name="x"), digits, 0, remember_fn=None, progress_fn=lambda share: None
+        )
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"trained": "lora"}, "needs rank"),
+        ({"rank": 4}, "needs rank"),
+        ({"target_epsilon": 8.0}, "needs a clip"),
+        ({"clip": 1.0, "target_epsilon": 8.0, "noise_multiplier": 1.0}, "one of"),
+        ({"is_pooled": True}, "num_clients=1"),
+        ({"leaves_after": 1, "num_repeats": 0}, "num_repeats"),
+        ({"leaves_after": 1, "num_clients": 2}, "num_people"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        vary(SMALL, **changes)
+
+
+def test_more_people_than_there_are_is_refused(plays):
+    with pytest.raises(ValueError, match="at most 346"):
+        run(vary(SMALL, num_people=400, num_clients=3, joins_after=0), plays)
+
+
+def test_the_nine_secrets_of_the_study_differ():
+    names = {config.name for config in LANGUAGE}
+    assert len(names) == len(LANGUAGE)
+    tokenizer = data.load_byte_pairs()
+    seeds = [1000 * number + seed for number in range(3) for seed in range(3)]
+    secrets = {extraction.draw_secret(tokenizer, seed=seed).chosen for seed in seeds}
+    assert len(secrets) == 9
+
+
+def test_ranks_of_secrets_nobody_said_look_uniform_and_first_ranks_do_not():
+    ranks = scipy.stats.randint(1, 10_001).rvs(9, random_state=0)
+    assert language_report.uniform_p_value(ranks) > 0.05
+    assert language_report.uniform_p_value([1] * 9) < 1e-6
+
+
+def test_the_cap_is_that_of_the_definition():
+    assert language_report.attack_cap(0, 0) == 1e-4
+    assert language_report.attack_cap(1, 0.01) == pytest.approx(math.e * 1e-4 + 0.01)
+    assert language_report.attack_cap(1e9, 0) == 1
+
+
+def leak(plays, **changes):
+    config = LeakConfig(name="x", num_cases=2, **changes)
+    found = text_leaks.run(config, plays, 0, remember_fn=None, progress_fn=lambda share: None)
+    return text_leaks.summarize(config, found)
+
+
+def test_one_window_is_read_and_a_sum_gives_its_bag(plays):
+    alone = leak(plays)
+    assert alone["least_window_share"] == alone["bag_precision"] == alone["bag_recall"] == 1
+    masked = leak(plays, num_clients=3, secure_sum="secagg")
+    assert masked["window_share"] < 0.5
+    assert masked["bag_precision"] == masked["bag_recall"] == 1
+
+
+def test_short_texts_of_several_are_read_by_the_span(plays):
+    found = leak(plays, num_clients=2, context=16)
+    assert found["places_recall"] == 1 and found["places_false"] < 100
+
+
+def test_an_update_of_adapters_has_nothing_to_read(plays):
+    found = leak(plays, trained="lora", rank=4)
+    assert found["window_share"] == found["bag_recall"] == 0
+
+
+def test_noise_spoils_the_closed_form(plays):
+    assert leak(plays, noise=3.0)["window_share"] < 0.2
