@@ -35,7 +35,7 @@ RATE, BATCH_SIZE, NUM_WINDOWS, SEED = 0.2, 8, 32, 0
 COHORTS = (12, 16)
 SUMS = ("plain", "secagg", "shares", "ckks")
 NUM_RUNS, NUM_SUM_RUNS = 7, 3
-TOLERANCE = 1e-5
+TOLERANCE = 1e-4  # XLA adds in another order
 
 
 def build_bare(shape, base, cohort, *, is_compiled: bool) -> Callable[[], list[np.ndarray]]:

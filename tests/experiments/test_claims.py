@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fedlab import __main__
-from fedlab.experiments.claims import privacy, scoreboard, statements, training
+from fedlab.experiments.claims import language, privacy, scoreboard, statements, training
 from fedlab.experiments.claims.catalogue import CLAIMS
 from fedlab.experiments.claims.claim import Claim, by_check, wilson
 from fedlab.experiments.claims.evidence import REAL, SIMULATED, Evidence, find_name
@@ -18,7 +18,7 @@ STORED = Evidence(ROOT / "results", ROOT / "notebooks")
 BY_ID = {claim.id: claim for claim in CLAIMS}
 TABLES = """improvements_digits improvements_writer_digits ladder_digits ladder_writer_digits
     non_iid_digits non_iid_writer_digits edge baseline privacy_ledger
-    privacy_epsilon statements_digits""".split()
+    privacy_epsilon statements_digits language language_rounds""".split()
 
 
 UPLOADS = pd.DataFrame(
@@ -220,6 +220,21 @@ def ledger(**columns):
             privacy.privacy_and_performance,
             {"privacy_epsilon": put("accuracy", 0.1, target_epsilon=8.0)},
             "does not hold",
+        ),
+        (
+            language.noise_lowers_risk,
+            {"language": put("exposure", 13.0, group="protection")},
+            "does not hold",
+        ),
+        (
+            language.noise_lowers_risk,
+            {"language": put("bits", 1.0, group="protection")},
+            "holds",
+        ),
+        (
+            language.encryption_covers_computation,
+            {"language_rounds": put("ratio", 2.0, part="the head at one place")},
+            "holds if",
         ),
         (privacy.old_python_only, {"baseline": put("versions", "Python 3.8.8, x 1")}, "holds"),
     ],

@@ -13,7 +13,6 @@ Verdict = Literal[
     "holds if",
     "does not hold",
     "cannot be tested here",
-    "not yet tested in this course",
 ]
 
 
@@ -55,7 +54,7 @@ class Judgement(NamedTuple):
     """What was found.
 
     Attributes:
-        verdict: One of five.
+        verdict: One of four.
         reason: The condition, for "holds if"; else the reason, in a sentence.
         figure: The number that decides. None: a check in a lesson decides.
     """

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fedlab.experiments.privacy_record.markdown import to_text
 from fedlab.experiments.privacy_record.statements import TO_FILL_IN
 
 SOURCES = (
@@ -24,7 +25,7 @@ def draft_assessment(content: Mapping[str, Any], *, num_attacks: int) -> list[di
     """
     stated = content["stated by a person"]
     protection = content["privacy"]
-    shown_run = "; ".join(f"{name}: {value}" for name, value in content["run"].items())
+    shown_run = "; ".join(f"{name}: {to_text(value)}" for name, value in content["run"].items())
     shown_risk = (
         f"outcomes of attacks: {num_attacks}; the model is {content['anonymity']['statement']}"
     )

@@ -13,8 +13,19 @@ def escape(value: Any) -> str:
     Args:
         value: Text or a number.
     """
-    text = "".join(each if each.isprintable() else " " for each in str(value))
+    text = "".join(each if each.isprintable() else " " for each in to_text(value))
     return _MARKUP.sub(r"\\\1", " ".join(text.split()))
+
+
+def to_text(value: Any) -> str:
+    """Returns a number as people read it: 7,012,352 or 0.607240; anything else as it is.
+
+    Args:
+        value: Text or a number. The JSON has the number with all its digits.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def render(title: str, sections: Mapping[str, Any]) -> str:

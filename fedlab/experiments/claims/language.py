@@ -1,0 +1,54 @@
+"""Judges of what the article says about large models, on a small one."""
+
+import pandas as pd
+
+from fedlab import statistics
+from fedlab.experiments import language_report
+from fedlab.experiments.claims.claim import Figure, Judgement, build_figure
+from fedlab.experiments.claims.evidence import Evidence
+
+_STUDY, _ROUNDS, _PLAYS = "language", "language_rounds", "plays"
+USUAL_EPSILON = 8.0
+MAX_FACTOR = 10.0  # of time: what training could perhaps pay
+
+
+def noise_lowers_risk(evidence: Evidence) -> Judgement:
+    """Judges whether noise in the updates keeps a secret that is given away without it."""
+    runs = evidence.table(_STUDY)
+    rows = runs[runs.group == "protection"]
+    is_noised = rows.target_epsilon.notna()
+    noised, plain = rows[is_noised], rows[~is_noised]
+    names = noised.name.str.replace(r"epsilon \d+", "clipped", regex=True)
+    pairs = (
+        pd.Series(noised.exposure.to_numpy(), index=[names, noised.seed])
+        - plain.set_index(["name", "seed"]).exposure
+    )
+    interval = statistics.bootstrap_interval(pairs)
+    unit = f"bits of exposure; {len(pairs)} runs of 8 silos at epsilon {USUAL_EPSILON:g}"
+    figure = build_figure([*interval[:3]], unit, _PLAYS, f"{_STUDY}.csv")
+    if interval.high >= 0:
+        return Judgement("does not hold", "The secret is known as well as without noise.", figure)
+    gain = language_report.gain(noised).mean
+    if gain < 0:
+        reason = "many clients share the noise: with eight it keeps the secret and ruins the model"
+        return Judgement("holds if", reason, figure)
+    return Judgement("holds", "The secret is kept, and the model gains.", figure)
+
+
+def encryption_covers_computation(evidence: Evidence) -> Judgement:
+    """Judges whether a forward pass is made under encryption: what does its smallest part cost?"""
+    table = evidence.table(_ROUNDS)
+    rows = table[(table.part == "the head at one place") & (table.how == "ckks")]
+    if len(rows) != 1:
+        raise ValueError(
+            f"{_ROUNDS}.csv must have one row of the head under CKKS. Found {len(rows)}."
+        )
+    factor = float(rows.ratio.iloc[0])
+    unit = "times the time of a plain product, for the last layer at one place"
+    figure = Figure(factor, None, None, unit, _PLAYS, f"{_ROUNDS}.csv")
+    if factor > MAX_FACTOR:
+        reason = "Sums are encrypted; each client trains in the clear."
+        return Judgement("does not hold", reason, figure)
+    return Judgement(
+        "holds if", "the whole training step costs as little as its last layer", figure
+    )
