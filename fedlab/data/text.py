@@ -149,7 +149,10 @@ def from_texts(
     context: int = CONTEXT,
     test_fraction: float = 0.2,
 ) -> tuple[TokenClientData, TokenClientData]:
-    """Makes federated data of texts by author, split by time: the end of each text is the test.
+    r"""Makes federated data of texts by author, split by time: the end of each text is the test.
+
+    The texts of a table with the columns author and text are
+    `table.groupby("author").text.agg("\n".join).to_dict()`; those of a folder, `read_texts(folder)`.
 
     Args:
         texts: From the author's name, which becomes the client's id, to all of the author's text.

@@ -272,7 +272,8 @@ def write_report(path: Path, runs: pd.DataFrame) -> None:
         "the 64 (or 16) tokens that are read at their place of a window of some client, the mean and the "
         "smallest of all rounds. Bag: precision and recall of the set of tokens. Pairs: of token and "
         "place, the share of the true ones that are found by the span of the attention's gradient, and "
-        "how many found ones are not true. Adapters have no embedding: there is nothing to read."
+        "how many found ones are not true; with as many tokens as the width, 64, the span holds every "
+        "pair, and the attack says nothing. Adapters have no embedding: there is nothing to read."
     )
     made = "Made by `python -m fedlab study text_leaks --report` from the CSV file beside it."
     parts = ["# What a server reads in an update of a language model", "\n".join(lines), explained]

@@ -1,6 +1,7 @@
 """Texts by author as client data, on which cohorts, pools and evaluation work as on images."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -37,6 +38,15 @@ def test_a_folder_of_texts_becomes_a_federation_in_five_lines(folder):
     assert tokenizer.decode(tokens[0]) == CHINESE["鲁迅"][:8]
     assert tokenizer.decode(next_tokens[0]) == CHINESE["鲁迅"][1:9]
     assert dataset.num_classes == tokenizer.num_tokens and len(dataset.sha256) == 16
+
+
+def test_a_table_of_texts_becomes_the_same_federation():
+    rows = [(author, part) for author, text in CHINESE.items() for part in text.splitlines()]
+    table = pd.DataFrame(rows, columns=["author", "text"])
+    texts = table.groupby("author").text.agg("\n".join).to_dict()
+    assert texts == CHINESE
+    train, _ = data.from_texts(texts, data.create_character_tokenizer(texts.values()), context=8)
+    assert set(train.client_ids) == set(CHINESE)
 
 
 def test_the_end_of_each_text_is_the_test():
