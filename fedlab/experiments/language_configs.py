@@ -32,6 +32,7 @@ class LanguageConfig(Config):
         num_people: How many roles take part, the largest first; None: all.
         num_clients: In a round, drawn at random; at least 1 and at most `num_people`. With a clip, or
             noise, the expected number by Poisson sampling. As many as take part: all, in each round.
+        leaves_out_half: A random half of these takes no part; it is what members are compared with.
         is_pooled: All text lies in one place, as a single client's: training without a federation.
         num_rounds: At least 1.
         client_optimizer: What a client steps with.
@@ -89,6 +90,7 @@ class LanguageConfig(Config):
     rank: Count | None = None
     num_people: Count | None = None
     num_clients: Count = 16
+    leaves_out_half: Flag = False
     is_pooled: Flag = False
     num_rounds: Count = 30
     client_optimizer: Literal["sgd", "adam"] = "sgd"
@@ -146,14 +148,15 @@ QUALITY = [
     vary(_ALL, name="head, rate 0.5", trained="head", client_learning_rate=0.5),
     *(
         vary(_ALL, name=f"adapters of rank 4, rate {rate:g}", client_learning_rate=rate, **_ADAPTERS)
-        for rate in (0.5, 1.0)
+        for rate in (0.5, 1.0, 2.0)
     ),
     *(
         vary(
-            _ALL, name=f"adapters of rank {rank}, rate 1", trained="lora", rank=rank,
-            client_learning_rate=1.0,
+            _ALL, name=f"adapters of rank {rank}, rate {rate:g}", trained="lora", rank=rank,
+            client_learning_rate=rate,
         )
         for rank in (1, 2, 8, 16)
+        for rate in (0.5, 1.0)
     ),
     vary(
         _ALL, name="all text in one place", num_clients=1, is_pooled=True, num_rounds=1,
@@ -241,4 +244,17 @@ PROTECTION = [
     for what, epsilon in (("clipped", None), ("epsilon 8", _EPSILON))
 ]  # fmt: skip
 
-LANGUAGE = [*QUALITY, *SECRETS, *UNLEARNING, *PRICE, *PROTECTION]
+# Who took part? A random half of the roles, sixteen in a round.
+_HALF = vary(
+    _ALL, name="members", group="membership", leaves_out_half=True, num_rounds=60, evaluate_every=20
+)
+_MEMBERS = {
+    "all parameters": _HALF,
+    "adapters": vary(_HALF, client_learning_rate=1.0, **_ADAPTERS),
+    "adapters, epsilon 8": vary(
+        _HALF, client_learning_rate=1.0, clip=0.3, target_epsilon=_EPSILON, **_ADAPTERS
+    ),
+}
+MEMBERSHIP = [vary(config, name=f"members, {what}") for what, config in _MEMBERS.items()]
+
+LANGUAGE = [*QUALITY, *SECRETS, *UNLEARNING, *PRICE, *PROTECTION, *MEMBERSHIP]

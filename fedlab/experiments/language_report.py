@@ -89,7 +89,9 @@ def write_report(path: Path, runs: pd.DataFrame) -> None:
         "interval over seeds, which is too narrow with few. Own: the later text of those who took part. "
         "Unseen: 57 other roles. A secret is two words out of a hundred; its rank is among all 10,000 such "
         "secrets, and 1 is the model's first guess. Read out: by how many of the models, asked for the "
-        "likeliest words. Members: AUC of an attack that scores a role by what the model gains on it."
+        "likeliest words. Who took part: AUC of an attack that scores a role by what the model gains on it "
+        "(0.5: guessing), a random half of the roles against the other half; mean of the runs and of their "
+        "95% intervals over roles."
     )
     parts = ["# A language model in a federation", explained]
     titles: dict[str, tuple[str, Callable[[pd.DataFrame], str]]] = {
@@ -97,6 +99,7 @@ def write_report(path: Path, runs: pd.DataFrame) -> None:
         "secret": ("A secret in the text of one client", _secret_table),
         "unlearning": ("A silo leaves", _secret_table),
         "price": ("What differential privacy costs", _price_table),
+        "membership": ("Who took part", _membership_table),
         "protection": ("A secret under differential privacy", _protection_table),
     }
     for group, (title, table_fn) in titles.items():
@@ -114,7 +117,6 @@ def _quality_table(rows: pd.DataFrame) -> str:
             "kB up": lambda each: f"{each.bytes_up_per_client.iloc[0] / 1000:,.0f}",
             "bits, own": lambda each: _change(each, "bits"),
             "bits, unseen": lambda each: _change(each, "unseen_bits"),
-            "members": _membership,
         },
     )
 
@@ -141,7 +143,17 @@ def _price_table(rows: pd.DataFrame) -> str:
             "noise, in clips": lambda each: f"{each.noise_used.iloc[0]:.2f}",
             "bits, own": lambda each: _change(each, "bits"),
             "bits, unseen": lambda each: _change(each, "unseen_bits"),
-            "members": _membership,
+        },
+    )
+
+
+def _membership_table(rows: pd.DataFrame) -> str:
+    return _table(
+        rows,
+        {
+            "AUC against the base": _membership,
+            "AUC by the loss alone": lambda each: f"{each.uncalibrated_auc.mean():.2f}",
+            "bits, own": lambda each: _change(each, "bits"),
         },
     )
 
@@ -176,7 +188,8 @@ def _change(rows: pd.DataFrame, column: str) -> str:
 
 
 def _membership(rows: pd.DataFrame) -> str:
-    return "–" if rows.membership_auc.isna().any() else f"{rows.membership_auc.mean():.2f}"
+    mean = rows[["membership_auc", "membership_low", "membership_high"]].mean()
+    return f"{mean.iloc[0]:.2f} [{mean.iloc[1]:.2f}, {mean.iloc[2]:.2f}]"
 
 
 def _epsilon(epsilon: float) -> str:

@@ -8,7 +8,7 @@ import scipy.stats
 
 from fedlab import data
 from fedlab.attacks import extraction
-from fedlab.experiments import language, language_report, text_leaks
+from fedlab.experiments import language, language_judge, language_report, text_leaks
 from fedlab.experiments.language_configs import LANGUAGE, LanguageConfig
 from fedlab.experiments.settings import vary
 from fedlab.experiments.text_leak_configs import LeakConfig
@@ -42,7 +42,7 @@ def test_a_run_repeats_and_its_row_has_the_columns_of_the_file(records, plays):
         name: other[name] for name in language.REPEATED_COLUMNS
     }
     assert [each["round_num"] for each in records] == [0, 1, 2]
-    assert row["membership_auc"] is None  # three members say nothing
+    assert row["membership_auc"] is None  # nobody was left out
     assert row["num_population"] == 3 and math.isinf(row["epsilon"])
 
 
@@ -59,7 +59,7 @@ def test_a_client_that_never_joins_leaves_the_model_of_the_others(plays, records
 
 
 def test_all_repeats_are_in_the_windows_that_train(plays):
-    judge = language._Judge(SMALL, plays, 0, lambda share: None)
+    judge = language_judge.Judge(SMALL, plays, 0, lambda share: None)
     said = judge.secret.tokens.tolist()
     rows = [
         np.append(tokens, following[-1])
@@ -82,9 +82,18 @@ def test_noise_is_that_of_the_plan(plays):
 
 def test_text_in_one_place_is_everybodys(plays):
     config = vary(SMALL, is_pooled=True, num_clients=1, num_repeats=0)
-    judge = language._Judge(config, plays, 0, lambda share: None)
-    assert judge.train.client_ids == [language.POOLED_ID]
-    assert len(judge.train.examples(language.POOLED_ID).tokens) == 3 * SMALL.max_windows
+    judge = language_judge.Judge(config, plays, 0, lambda share: None)
+    assert judge.train.client_ids == [language_judge.POOLED_ID]
+    assert len(judge.train.examples(language_judge.POOLED_ID).tokens) == 3 * SMALL.max_windows
+
+
+def test_the_half_that_is_left_out_is_drawn_and_never_trains(plays):
+    config = vary(SMALL, leaves_out_half=True, num_people=6, num_repeats=0)
+    judges = [language_judge.Judge(config, plays, seed, lambda share: None) for seed in (0, 1)]
+    halves = [(set(each.train.client_ids), set(each._left_out.client_ids)) for each in judges]
+    for members, others in halves:
+        assert len(members) == len(others) == 3 and not members & others
+    assert halves[0] != halves[1]
 
 
 def test_images_are_refused():
