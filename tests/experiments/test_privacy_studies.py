@@ -181,7 +181,10 @@ def test_epsilons_of_two_data_sets_are_in_one_file(dataset, monkeypatch, tmp_pat
     assert report.read_csv(path).dataset.tolist() == ["other"] * 2 + ["tiny"] * 2
 
 
-@pytest.mark.parametrize("name, num_seeds", [("privacy_epsilon", 6), ("privacy_ledger", 3)])
+@pytest.mark.parametrize(
+    "name, num_seeds",
+    [("privacy_epsilon", 6), ("privacy_ledger", 3), ("language", 3), ("text_leaks", 3)],
+)
 def test_the_stored_results_are_those_of_the_study_s_configurations(name, num_seeds):
     table = report.read_csv(studies.ROOT / "results" / f"{name}.csv")
     if "clipped_server_learning_rate" in table:
