@@ -188,6 +188,18 @@ def test_an_environment_of_the_user_s_own_is_not_removed(machine):
         assert (folder / name).read_text() == "the user's"
 
 
+def test_the_environment_of_another_copy_of_the_course_is_not_removed(machine):
+    assert machine.run("build")[0] == 0
+    first = machine.repo
+    machine.repo = first.with_name("copy")
+    shutil.copytree(first, machine.repo, ignore=shutil.ignore_patterns(".venv"))
+    (machine.repo / ".venv").symlink_to(first / ".venv")
+    code, _, err = machine.run("build")
+    assert code == 1
+    assert f"is the environment of {first}. It was left as it is" in err.splitlines()[-1]
+    assert (first / ".venv" / "bin" / "python").exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="Only root can give a file to another user.")
 @pytest.mark.parametrize("is_finished", [True, False])
 def test_another_user_s_environment_is_not_removed(machine, is_finished):

@@ -159,6 +159,9 @@ QUALITY = [
         for rate in (0.5, 1.0)
     ),
     vary(
+        _ALL, name="all text in one place, SGD", num_clients=1, is_pooled=True, num_rounds=1,
+    ),
+    vary(
         _ALL, name="all text in one place", num_clients=1, is_pooled=True, num_rounds=1,
         client_optimizer="adam", client_learning_rate=0.001, batch_size=32,
     ),

@@ -17,7 +17,6 @@ _INTERVALS = {
     "membership_auc": ("membership_low", "membership_high"),
 }
 _BOUNDS = {"accuracy": 1.0, "seconds_per_round": float("inf"), "membership_auc": 1.0}
-_CLIPPED = ("clipping", "noise", "distributed")
 
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:
@@ -39,7 +38,9 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
         row["shared"] = row["shared"] if isinstance(row["shared"], str) else ""  # NaN in a file
         row |= {name: runs[name].mean() for name in _MEANS}
         row["num_seeds"] = runs.seed.nunique()
-        row["server_learning_rate"] = ", ".join(f"{rate:g}" for rate in sorted(set(_rates(runs))))
+        row["server_learning_rate"] = ", ".join(
+            f"{rate:g}" for rate in sorted(set(runs.server_learning_rate))
+        )
         for name, ends in _INTERVALS.items():
             row |= _interval(runs, name, ends)
         rows.append(row)
@@ -53,21 +54,3 @@ def _interval(runs: pd.DataFrame, name: str, ends: tuple[str, str]) -> dict[str,
     (value,) = runs[name]
     low, high = (runs[end].iloc[0] if end in runs else float("nan") for end in ends)
     return {name: value, ends[0]: low, ends[1]: high}
-
-
-def _rates(runs: pd.DataFrame) -> list[float]:
-    """Returns the server rate of each run, also of files before there was a rehearsal."""
-    if "clipped_server_learning_rate" not in runs:
-        return runs.server_learning_rate.tolist()
-    is_clipped = runs.mechanism.isin(_CLIPPED)
-    rates = runs.server_learning_rate.where(~is_clipped, runs.clipped_server_learning_rate)
-    return rates.tolist()
-
-
-def was_rehearsed(table: pd.DataFrame) -> bool:
-    """Returns whether a rehearsal chose the rates of a results file.
-
-    Args:
-        table: The study's results file, or a summary.
-    """
-    return "rehearsal" in table

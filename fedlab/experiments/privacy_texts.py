@@ -14,7 +14,6 @@ from fedlab.experiments.privacy_configs import (
     LedgerConfig,
     noise_name,
 )
-from fedlab.experiments.privacy_summary import was_rehearsed
 from fedlab.experiments.report import cite_data
 from fedlab.secure import secagg
 
@@ -109,37 +108,30 @@ def to_markdown(table: pd.DataFrame) -> str:
     first = table.iloc[0]
     lines = [_line(*_COLUMNS.values()), _line("---", *["---:"] * 9, "---")]
     lines += [_line(*_cells(row)) for _, row in table.iterrows()]
-    is_rehearsed, is_one = was_rehearsed(table), first.num_seeds == 1
     rates = (
         f"For every row it is the best of {first.server_learning_rates} in a rehearsal on public "
         "writers, half of whom train and half of whom judge; a row with several has one for each seed."
-        if is_rehearsed
-        else "The rows with a clip were made with another rate than those without, and not tuned by one "
-        "rule: accuracies of different rates do not compare like with like."
     )
-    tested = "members and others" if is_rehearsed else "all writers"
     seeds = (
         "One run of one seed; the interval of the AUC is over writers."
-        if is_one
+        if first.num_seeds == 1
         else f"Means over {first.num_seeds} seeds; in brackets 95% intervals by Student's t."
     )
     explained = (
         f"{first.num_members} of the {first.dataset}' writers, the members, train for "
         f"{first.num_rounds} rounds from a model that was trained on public digits, and everybody "
         f"gets the model; delta is {first.delta:.2g}. Server rate: what the mean update is multiplied by. "
-        f"{rates} Accuracy: on the test digits of {tested}. Seconds and bytes: a round of "
+        f"{rates} Accuracy: on the test digits of members and others. Seconds and bytes: a round of "
         f"{first.group_size} clients, the model included. SSIM: what the server rebuilds of a "
         f"digit of each of {first.group_size} clients; blank paper has {first.blank_ssim:.2f}. AUC: "
         f"who was a member, from the finished model; a coin has 0.50. {seeds} In round brackets: not "
         "measured again. Training metrics do not count."
     )
     listed = [f"- {name}: {note}." for name, note in zip(table.defence, table.note, strict=True)]
-    if is_rehearsed:
-        tried = table.drop_duplicates("rehearsal")
-        listed += [
-            f"- Rehearsal of “{row.defence}”, seed {row.seed}, accuracy by rate: {row.rehearsal}."
-            for row in tried.itertuples()
-        ]
+    listed += [
+        f"- Rehearsal of “{row.defence}”, seed {row.seed}, accuracy by rate: {row.rehearsal}."
+        for row in table.drop_duplicates("rehearsal").itertuples()
+    ]
     made = "Made by `python -m fedlab study privacy_ledger --report` from the CSV file beside it."
     parts = ["# The privacy ledger", "\n".join(lines), explained, "\n".join(listed)]
     return "\n\n".join(filter(None, [*parts, cite_data(table), made])) + "\n"
