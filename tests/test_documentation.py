@@ -215,6 +215,15 @@ def test_the_table_of_epsilons_is_that_of_the_study():
     assert cells.split(" | ") == [f"{accuracy:.1%}" for accuracy in means]
 
 
+def test_the_times_of_the_language_model_are_those_of_the_benchmark():
+    text = " ".join((ROOT / "docs" / "results.md").read_text().split())
+    rows = pd.read_csv(ROOT / "results" / "language_rounds.csv")
+    ratio = rows[rows.part.str.startswith("against")].set_index(["how", "num_clients"]).ratio
+    assert f"A round of 12 clients takes {ratio['fedlab', 12]:.2f} of the wall time" in text
+    assert f"and of 16 clients {ratio['fedlab', 16]:.2f}; XLA" in text
+    assert f"to {ratio['bare, XLA', 12]:.2f} and {ratio['bare, XLA', 16]:.2f}." in text
+
+
 def test_the_table_of_the_article_s_run_is_that_of_the_benchmark():
     text = (ROOT / "docs" / "results.md").read_text()
     rows = pd.read_csv(ROOT / "results" / "baseline.csv").set_index(["dataset", "evaluated_on"])
