@@ -6,8 +6,8 @@ The main model on the longest roles, 32 windows each in batches of 8, SGD. "bare
 client that loops over the same batches, and a mean: nothing of TFF or fedlab, with XLA and without. The
 others are whole rounds, `Runner.next`. Then rounds of 12 clients whose updates are summed as integers, in
 the clear, by masks, by three servers and under CKKS, for all parameters and for adapters of rank 4, with the
-bytes that a client sends. Last, one row of 512 outputs of the head under CKKS: what encrypted computation
-of the smallest part of one client's forward pass costs.
+bytes that a client sends. Last, the head's 512 outputs at one place of one window under CKKS: the last step of
+a forward pass, one product with a known matrix.
 
 Writes results/language_rounds.csv. Wall seconds, interleaved, medians. About 3 minutes on 2 cores.
 """

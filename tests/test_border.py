@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt
 import pytest
 from helpers.border.attacks import ATTACK_CALLS
 from helpers.border.data import DATA_CALLS
+from helpers.border.experiments import EXPERIMENT_CALLS
 from helpers.border.learning import (
     EVALUATION_CALLS,
     LEARNING_CALLS,
@@ -24,7 +25,7 @@ from helpers.border.learning import (
     TRAINING_CALLS,
 )
 from helpers.border.pictures import PLOT_CALLS, STATISTICS_CALLS
-from helpers.border.privacy import DP_CALLS, EXPERIMENT_CALLS, RUNTIME_CALLS, SECURE_CALLS
+from helpers.border.privacy import DP_CALLS, RUNTIME_CALLS, SECURE_CALLS
 from helpers.border.texts import LANGUAGE_CALLS, TEXT_ATTACK_CALLS, TEXT_CALLS
 from helpers.border.trying import attempt, bad_values, good_calls, time_limit
 

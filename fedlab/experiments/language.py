@@ -61,7 +61,6 @@ def run(
                 _sample_fn(config, judge.train.client_ids, judge.owner, plan, seed),
                 Preprocessing(
                     config.batch_size,
-                    config.num_epochs,
                     shuffle=True,
                     seed=seed,
                 ),
@@ -99,8 +98,7 @@ def build_plan(config: LanguageConfig, population: int) -> PrivacyPlan | None:
             num_rounds=config.num_rounds,
             clip=config.clip,
         )
-    noise = config.noise_multiplier or 0.0
-    return PrivacyPlan(population, config.num_clients, config.num_rounds, noise, config.clip)
+    return PrivacyPlan(population, config.num_clients, config.num_rounds, 0.0, config.clip)
 
 
 def compile_rounds(
@@ -119,7 +117,6 @@ def compile_rounds(
         model.build_tff_model(),
         client_optimizer=config.client_optimizer,
         client_learning_rate=config.client_learning_rate,
-        server_learning_rate=config.server_learning_rate,
         weighted=False,
     )
     if plan is None:

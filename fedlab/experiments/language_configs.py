@@ -17,6 +17,22 @@ from fedlab.experiments.settings import (
 )
 
 
+def check_rank(trained: str, rank: int | None) -> None:
+    """Checks that adapters, and they alone, have a rank.
+
+    Args:
+        trained: "lora" for adapters, or what else trains.
+        rank: Their rank.
+
+    Raises:
+        ValueError: There is a rank without adapters, or adapters have none.
+    """
+    if (trained == "lora") != (rank is not None):
+        raise ValueError(
+            f"trained 'lora', and no other, needs rank. Found trained={trained!r} with rank={rank}."
+        )
+
+
 @config_class
 class LanguageConfig(Config):
     """One federated run that goes on from the base model, with a secret in one client's text or none.
@@ -37,8 +53,6 @@ class LanguageConfig(Config):
         num_rounds: At least 1.
         client_optimizer: What a client steps with.
         client_learning_rate: Its step size, at least 0.
-        server_learning_rate: What the mean change is multiplied by, at least 0.
-        num_epochs: Local passes in a round, at least 1.
         max_windows: Largest number of windows of a client, of 64 tokens each.
         batch_size: Windows, at least 1.
         num_repeats: How many of a client's windows contain the secret; 0: nobody says it.
@@ -48,8 +62,7 @@ class LanguageConfig(Config):
         leaves_after: It takes no part after this round; None: it stays.
         clip: Largest L2 norm of a client's update, above 0; None: no limit.
         target_epsilon: Noise on the sum for this epsilon of whole clients, in nats, at
-            delta = 1 / (10 * people); None: see `noise_multiplier`.
-        noise_multiplier: Standard deviation of the noise on the sum, in clips; None: no noise.
+            delta = 1 / (10 * people); None: no noise.
         evaluate_every: Rounds between two evaluations, at least 1.
 
     Raises:
@@ -95,8 +108,6 @@ class LanguageConfig(Config):
     num_rounds: Count = 30
     client_optimizer: Literal["sgd", "adam"] = "sgd"
     client_learning_rate: Rate = 0.2
-    server_learning_rate: Rate = 1.0
-    num_epochs: Count = 1
     max_windows: Count = 32
     batch_size: Count = 8
     num_repeats: CountOrZero = 0
@@ -105,21 +116,14 @@ class LanguageConfig(Config):
     leaves_after: Count | None = None
     clip: Positive | None = None
     target_epsilon: Positive | None = None
-    noise_multiplier: Positive | None = None
     evaluate_every: Count = 5
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "LanguageConfig":
-        if (self.trained == "lora") != (self.rank is not None):
+        check_rank(self.trained, self.rank)
+        if self.target_epsilon is not None and self.clip is None:
             raise ValueError(
-                f"trained 'lora', and no other, needs rank. Found trained={self.trained!r} with "
-                f"rank={self.rank}."
-            )
-        noises = [n for n in ("target_epsilon", "noise_multiplier") if getattr(self, n) is not None]
-        if noises and (self.clip is None or len(noises) > 1):
-            raise ValueError(
-                "Noise needs a clip, and one of target_epsilon and noise_multiplier. Found "
-                f"{' and '.join(noises)} with clip={self.clip}."
+                f"target_epsilon needs a clip. Found {self.target_epsilon} without one."
             )
         if self.is_pooled and (self.clip is not None or self.num_clients != 1):
             raise ValueError(

@@ -67,7 +67,7 @@ class Judge:
         self._config, self._seed, self._progress_fn = config, seed, progress_fn
         self._tokenizer = data.load_byte_pairs()
         self.model = build_model(config, seed)
-        self._untouched = _choose_people(config, dataset.train)
+        self._untouched = _choose_people(config, check_texts(dataset))
         self._left_out: TokenClientData | None = None
         if config.leaves_out_half:
             self._untouched, self._left_out = _halve(self._untouched, seed)
@@ -165,12 +165,24 @@ class Judge:
         return dict(zip(names, (gain.auc, *gain.auc_interval, plain.auc), strict=True))
 
 
-def _choose_people(config: LanguageConfig, train: Any) -> TokenClientData:
-    """Returns the largest clients, in the order of their ids."""
-    if not isinstance(train, TokenClientData):
+def check_texts(dataset: FederatedDataset) -> TokenClientData:
+    """Returns the training data of a data set of texts.
+
+    Args:
+        dataset: Such as `fedlab.data.load("plays")`.
+
+    Raises:
+        ValueError: It is one of images.
+    """
+    if not isinstance(dataset.train, TokenClientData):
         raise ValueError(
             'dataset must be one of texts, such as "plays". Found one of images: give --dataset plays.'
         )
+    return dataset.train
+
+
+def _choose_people(config: LanguageConfig, train: TokenClientData) -> TokenClientData:
+    """Returns the largest clients, in the order of their ids."""
     sizes = {client_id: train.num_examples(client_id) for client_id in train.client_ids}
     largest = sorted(sizes, key=lambda client_id: (-sizes[client_id], client_id))
     chosen = sorted(largest[: config.num_people])

@@ -4,6 +4,7 @@ from typing import ClassVar, Literal
 
 import pydantic
 
+from fedlab.experiments.language_configs import check_rank
 from fedlab.experiments.settings import Config, Count, Label, Positive, Rate, config_class, vary
 
 
@@ -54,11 +55,7 @@ class LeakConfig(Config):
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "LeakConfig":
-        if (self.trained == "lora") != (self.rank is not None):
-            raise ValueError(
-                f"trained 'lora', and no other, needs rank. Found trained={self.trained!r} with "
-                f"rank={self.rank}."
-            )
+        check_rank(self.trained, self.rank)
         return self
 
 

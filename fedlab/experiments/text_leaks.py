@@ -21,6 +21,7 @@ from fedlab.checks import check_seed
 from fedlab.data import FederatedDataset, sampling
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
 from fedlab.data.text import TokenClientData, Windows
+from fedlab.experiments.language_judge import check_texts
 from fedlab.experiments.report import cite_data
 from fedlab.experiments.store import ProgressFn, Records, RememberFn
 from fedlab.experiments.text_leak_configs import LeakConfig
@@ -64,11 +65,7 @@ def run(
     Raises:
         ValueError: The data set is one of images.
     """
-    train = dataset.train
-    if not isinstance(train, TokenClientData):
-        raise ValueError(
-            'dataset must be one of texts, such as "plays". Found one of images: give --dataset plays.'
-        )
+    train = check_texts(dataset)
     model = build_model(config, check_seed(seed))
     records = []
     with compile_rounds(config, model) as runner:

@@ -112,7 +112,6 @@ def test_images_are_refused():
         ({"trained": "lora"}, "needs rank"),
         ({"rank": 4}, "needs rank"),
         ({"target_epsilon": 8.0}, "needs a clip"),
-        ({"clip": 1.0, "target_epsilon": 8.0, "noise_multiplier": 1.0}, "one of"),
         ({"is_pooled": True}, "num_clients=1"),
         ({"leaves_after": 1, "num_repeats": 0}, "num_repeats"),
         ({"leaves_after": 1, "num_clients": 2}, "num_people"),
