@@ -98,7 +98,7 @@ class LanguageConfig(Config):
 
     name: Label
     group: Label
-    size: Literal["main", "small"] = "main"
+    size: Literal["main", "small", "lstm"] = "main"
     trained: Literal["full", "head", "lora"] = "full"
     rank: Count | None = None
     num_people: Count | None = None
@@ -121,6 +121,10 @@ class LanguageConfig(Config):
     @pydantic.model_validator(mode="after")
     def _check(self) -> "LanguageConfig":
         check_rank(self.trained, self.rank)
+        if self.size == "lstm" and self.trained != "full":
+            raise ValueError(
+                f"size 'lstm' needs trained='full': the others are for transformers. Found {self.trained!r}."
+            )
         if self.target_epsilon is not None and self.clip is None:
             raise ValueError(
                 f"target_epsilon needs a clip. Found {self.target_epsilon} without one."
@@ -171,6 +175,15 @@ QUALITY = [
     ),
 ]  # fmt: skip
 
+# Another kind of model, by the same rounds.
+RECURRENT = [
+    vary(
+        _ALL, name=f"LSTM, rate {rate:g}", group="recurrent", size="lstm",
+        client_learning_rate=rate,
+    )
+    for rate in (0.4, 0.8, 1.6)
+]  # fmt: skip
+
 # A secret in the text of one client. Four silos, all in each round: what a few hospitals would do.
 # Forty-eight devices, of which twelve take part in a round.
 _SILOS = LanguageConfig(
@@ -181,6 +194,7 @@ _OF_ADAPTERS = vary(_SILOS, client_learning_rate=0.005, **_ADAPTERS)
 _WHERE = {
     "4 silos": _SILOS,
     "4 silos, small model": vary(_SILOS, size="small"),
+    "4 silos, LSTM": vary(_SILOS, size="lstm"),
     "4 silos, adapters": _OF_ADAPTERS,
 }
 MOST_REPEATS = 48  # of 64 windows
@@ -264,4 +278,4 @@ _MEMBERS = {
 }
 MEMBERSHIP = [vary(config, name=f"members, {what}") for what, config in _MEMBERS.items()]
 
-LANGUAGE = [*QUALITY, *SECRETS, *UNLEARNING, *PRICE, *PROTECTION, *MEMBERSHIP]
+LANGUAGE = [*QUALITY, *RECURRENT, *SECRETS, *UNLEARNING, *PRICE, *PROTECTION, *MEMBERSHIP]

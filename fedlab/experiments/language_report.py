@@ -41,7 +41,7 @@ def best_configurations(runs: pd.DataFrame) -> dict[str, str]:
     Returns:
         From what trains, such as "adapters of rank 4", to the configuration's name, in the study's order.
     """
-    quality = runs[(runs.group == "quality") & ~runs.is_pooled]
+    quality = runs[runs.group.isin(["quality", "recurrent"]) & ~runs.is_pooled]
     bits = quality.groupby("name", sort=False).unseen_bits.mean()
     what = bits.index.str.partition(",").get_level_values(0)
     return {str(each): str(bits[what == each].idxmin()) for each in dict.fromkeys(what)}
@@ -96,6 +96,7 @@ def write_report(path: Path, runs: pd.DataFrame) -> None:
     parts = ["# A language model in a federation", explained]
     titles: dict[str, tuple[str, Callable[[pd.DataFrame], str]]] = {
         "quality": ("Quality", _quality_table),
+        "recurrent": ("An LSTM in the place of the transformer", _quality_table),
         "secret": ("A secret in the text of one client", _secret_table),
         "unlearning": ("A silo leaves", _secret_table),
         "price": ("What differential privacy costs", _price_table),
@@ -115,6 +116,7 @@ def _quality_table(rows: pd.DataFrame) -> str:
         {
             "numbers that train": lambda each: f"{each.num_trainable.iloc[0]:,}",
             "kB up": lambda each: f"{each.bytes_up_per_client.iloc[0] / 1000:,.0f}",
+            "base, unseen": lambda each: f"{each.unseen_bits_at_start.mean():.3f}",
             "bits, own": lambda each: _change(each, "bits"),
             "bits, unseen": lambda each: _change(each, "unseen_bits"),
         },

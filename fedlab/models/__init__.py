@@ -20,6 +20,7 @@ from fedlab.models.keras_to_tff import (
 )
 from fedlab.models.language import LanguageModel
 from fedlab.models.language_base import load_base
+from fedlab.models.lstm import LstmShape, apply_lstm, create_lstm
 from fedlab.models.transformer import TransformerShape, apply_transformer, create_transformer
 
 __all__ = [
@@ -28,8 +29,10 @@ __all__ = [
     "Dropout",
     "KerasFunctionalModelError",
     "LanguageModel",
+    "LstmShape",
     "ModelFn",
     "TransformerShape",
+    "apply_lstm",
     "apply_transformer",
     "assign_weights",
     "build_full_model",
@@ -40,6 +43,7 @@ __all__ = [
     "create_cnn",
     "create_deeper_cnn",
     "create_loss",
+    "create_lstm",
     "create_small_cnn",
     "create_transformer",
     "load_base",

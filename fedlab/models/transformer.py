@@ -8,20 +8,12 @@ taken apart: `fedlab.models.adapters` puts matrices of low rank into it.
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from fedlab import _tensorflow as _tensorflow
-from fedlab.checks import (
-    check_array,
-    check_count,
-    check_instance,
-    check_mapping,
-    check_seed,
-    describe,
-)
+from fedlab.checks import check_count, check_instance, check_seed
 from fedlab.random_streams import random_stream
 
 _MASKED = -1e9  # the score of a place that lies ahead
@@ -95,35 +87,6 @@ def create_transformer(shape: TransformerShape, *, seed: int = 0) -> dict[str, n
         }
     head = normal(width, shape.num_tokens, stddev=0.02)
     return weights | {"norm": one, "head": head, "bias": np.zeros(shape.num_tokens, np.float32)}
-
-
-def check_transformer(name: str, shape: TransformerShape, weights: Any) -> dict[str, np.ndarray]:
-    """Returns the weights of a transformer as float32.
-
-    Args:
-        name: The parameter's name, for the error.
-        shape: The sizes.
-        weights: Arrays by name.
-
-    Raises:
-        TypeError: They are no mapping, or an array has no numbers.
-        ValueError: An array is missing, has another shape, or is not finite.
-    """
-    check_instance("shape", shape, TransformerShape, "a TransformerShape")
-    arrays = check_mapping(name, weights)
-    expected = create_transformer(shape)
-    if arrays.keys() != expected.keys():
-        different = sorted(arrays.keys() ^ expected.keys(), key=str)[0]
-        raise ValueError(
-            f"{name} must have the arrays of create_transformer for this shape, by their names. Found "
-            f"{describe(list(arrays))}; {different!r} differs."
-        )
-    return {
-        key: check_array(f"{name}[{key!r}]", arrays[key], array.shape).astype(
-            np.float32, copy=False
-        )
-        for key, array in expected.items()
-    }
 
 
 def apply_transformer(

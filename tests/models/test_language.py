@@ -10,13 +10,17 @@ from fedlab import data, evaluation, learning, run_rounds, runtime
 from fedlab.data import preprocessing, sampling
 from fedlab.models import adapters, language_base
 from fedlab.models.language import LanguageModel
-from fedlab.models.transformer import TransformerShape, apply_transformer, create_transformer
+from fedlab.models.language_shapes import apply_weights, create_weights
+from fedlab.models.lstm import LstmShape, apply_lstm, create_lstm
+from fedlab.models.transformer import TransformerShape, create_transformer
 
 SHAPE = TransformerShape(width=8, num_layers=1, num_heads=2, context=6, num_tokens=5)
 TEXTS = {"ann": "abcde" * 20, "bob": "edcba" * 20, "eve": "aabbccddee" * 10}
 TOKENIZER = data.Tokenizer("abcde")
 TRAIN, TEST = data.from_texts(TEXTS, TOKENIZER, context=6)
 BASE = create_transformer(SHAPE, seed=1)
+LSTM = LstmShape(width=4, num_units=3, context=6, num_tokens=5)
+RECURRENT = create_lstm(LSTM, seed=1)
 BUILDERS = {
     "full": adapters.build_full_model,
     "head": adapters.build_head_model,
@@ -33,25 +37,38 @@ def train(model, num_rounds=3, process_fn=learning.build_fed_avg, **options):
 
 
 def test_the_published_sizes_have_the_published_numbers_of_parameters():
-    for name, num_params in (("main", 168_768), ("small", 60_064)):
+    for name, num_params in (("main", 168_768), ("small", 60_064), ("lstm", 197_632)):
         shape, weights = language_base.load_base(name)
         assert shape == language_base.SHAPES[name]
         assert sum(array.size for array in weights.values()) == num_params
-        created = create_transformer(shape)
+        created = create_weights(shape)
         assert {k: v.shape for k, v in created.items()} == {k: v.shape for k, v in weights.items()}
 
 
-def test_a_place_sees_nothing_that_comes_after_it():
+@pytest.mark.parametrize("shape, weights", [(SHAPE, BASE), (LSTM, RECURRENT)])
+def test_a_place_sees_nothing_that_comes_after_it(shape, weights):
     tokens = np.array([[0, 1, 2, 3, 4, 0]], np.int32)
     changed = tokens.copy()
     changed[0, 4] = 1
     first, second = (
-        apply_transformer(BASE, tf.constant(t), SHAPE).numpy() for t in (tokens, changed)
+        apply_weights(weights, tf.constant(t), shape).numpy() for t in (tokens, changed)
     )
     assert np.array_equal(first[:, :4], second[:, :4])
     assert not np.allclose(first[:, 4:], second[:, 4:])
-    shorter = apply_transformer(BASE, tf.constant(tokens[:, :3]), SHAPE).numpy()
+    shorter = apply_weights(weights, tf.constant(tokens[:, :3]), shape).numpy()
     np.testing.assert_allclose(shorter, first[:, :3], atol=1e-6)
+
+
+def test_the_lstm_is_that_of_keras():
+    tokens = np.random.default_rng(0).integers(0, 5, (3, 6))
+    layer = tf.keras.layers.LSTM(LSTM.num_units, return_sequences=True)
+    embedded = tf.gather(RECURRENT["embedding"], tokens)
+    layer.build(embedded.shape)
+    for_inputs, for_units = np.split(RECURRENT["gates"], [LSTM.width])
+    layer.set_weights([for_inputs, for_units, RECURRENT["gates_bias"]])
+    expected = layer(embedded).numpy() @ RECURRENT["head"] + RECURRENT["bias"]
+    logits = apply_lstm(RECURRENT, tf.constant(tokens, tf.int32), LSTM)
+    np.testing.assert_allclose(logits, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["lora", "head"])
@@ -75,9 +92,11 @@ def test_only_what_trains_is_sent_and_only_that_changes(name):
     assert changed == {"full": set(BASE), "head": set(adapters.HEAD), "lora": large}[name]
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", [*BUILDERS, "lstm"])
 def test_the_local_runtime_gives_what_tff_s_own_gives(name):
-    model = BUILDERS[name](SHAPE, BASE)
+    is_recurrent = name == "lstm"
+    shape, base = (LSTM, RECURRENT) if is_recurrent else (SHAPE, BASE)
+    model = BUILDERS["full" if is_recurrent else name](shape, base)
     process = learning.build_fed_avg(model.build_tff_model(), client_learning_rate=0.5)
     cohort_fn = preprocessing.build_cohort_fn(TRAIN, sampling.fixed(TRAIN.client_ids))
     results = []
@@ -128,7 +147,9 @@ def test_the_base_knows_the_plays_better_than_chance():
     [
         (lambda: TransformerShape(width=10, num_heads=4), "multiple of num_heads, 4. Found 10"),
         (lambda: TransformerShape(num_layers=0), "num_layers must be"),
+        (lambda: LstmShape(num_units=0), "num_units must be"),
         (lambda: LanguageModel(SHAPE, {}), "trainable must have at least one"),
+        (lambda: adapters.build_full_model(LSTM, BASE), "the arrays of create_lstm"),
         (lambda: adapters.build_lora_model(SHAPE, BASE, rank=0), "rank must be"),
         (lambda: adapters.build_lora_model(SHAPE, BASE, targets="head"), "targets must be"),
         (lambda: adapters.build_lora_model(SHAPE, BASE, scale=0), "scale must be"),

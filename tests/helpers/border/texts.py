@@ -38,6 +38,8 @@ CLIENT_DATA = data.TokenClientData(
 )
 SHAPE = models.TransformerShape(width=4, num_layers=1, num_heads=2, context=4, num_tokens=2)
 SHAPE_KIND = instance((4, 1, 2, 4, 2), {"width": 4})
+LSTM = models.LstmShape(width=4, num_units=4, context=4, num_tokens=2)
+LSTM_KIND = instance((4, 4, 4, 2), {"width": 4}, SHAPE)
 BASE = create_transformer(SHAPE)
 BASE_KIND = mapping(BASE, "a", 5, np.zeros(3), np.full(BASE["embedding"].shape, np.nan))
 MODEL = adapters.build_full_model(SHAPE, BASE)
@@ -101,6 +103,14 @@ LANGUAGE_CALLS = (
     ),
     call(create_transformer, shape=(SHAPE, SHAPE_KIND), seed=(0, SEED)),
     call(
+        models.LstmShape,
+        width=(4, COUNT),
+        num_units=(4, COUNT),
+        context=(4, COUNT),
+        num_tokens=(2, COUNT),
+    ),
+    call(models.create_lstm, shape=(LSTM, LSTM_KIND), seed=(0, SEED)),
+    call(
         models.LanguageModel,
         shape=(SHAPE, SHAPE_KIND),
         trainable=(BASE, mapping(BASE, "a", None, {})),
@@ -126,7 +136,7 @@ LANGUAGE_CALLS = (
         scale=(2.0, POSITIVE),
         seed=(0, SEED),
     ),
-    call(language_base.load_base, name=("small", choice("small", "main"))),
+    call(language_base.load_base, name=("small", choice("small", "main", "lstm"))),
 )
 
 TEXT_ATTACK_CALLS = (
