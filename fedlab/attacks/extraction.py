@@ -1,4 +1,4 @@
-"""Secrets in the training data of a language model: planted, ranked among all others, and read out.
+"""What a language model says of its training data: planted secrets, ranked and read out, and whole texts.
 
 A secret is drawn from a known number of equally likely ones, so its **exposure** can be computed exactly
 (Carlini et al., The Secret Sharer, USENIX Security 2019): the log of that number, minus the log of the
@@ -10,8 +10,16 @@ from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from fedlab.checks import check_count, check_instance, check_number, check_seed, check_text
+from fedlab.checks import (
+    check_array,
+    check_count,
+    check_instance,
+    check_number,
+    check_seed,
+    check_text,
+)
 from fedlab.data.byte_pairs import Tokenizer
 from fedlab.data.text import TokenClientData, Windows
 from fedlab.models.language import LanguageModel
@@ -178,3 +186,47 @@ def extract(
         )
         num_right += said.tolist() == words
     return num_right / max(num_samples, 1)
+
+
+def recites(
+    model: LanguageModel,
+    arrays: Arrays,
+    texts: npt.ArrayLike,
+    *,
+    num_prompt: int = 32,
+    num_said: int = 8,
+) -> np.ndarray:
+    """Tells which texts a model goes on with word for word, given how each begins.
+
+    "Discoverable memorization" (Carlini et al., Quantifying Memorization, ICLR 2023), with the likeliest
+    token at each place. A model that never saw the texts recites some of them, too, such as common
+    phrases: compare with one.
+
+    Args:
+        model: The language model.
+        arrays: Its whole weights, from `LanguageModel.merge`.
+        texts: Tokens of the texts, int (n, t), t at least `num_prompt + num_said`.
+        num_prompt: How many tokens of each it is given, at least 1.
+        num_said: How many tokens after these it must say, at least 1.
+
+    Returns:
+        For each text whether all that it says is right: bool (n,).
+
+    Raises:
+        ValueError: The texts are shorter, or a number is out of range.
+    """
+    num_prompt, num_said = check_count("num_prompt", num_prompt), check_count("num_said", num_said)
+    rows = check_array("texts", texts, (None, None), at_least=0).astype(np.int32)
+    length = num_prompt + num_said
+    if rows.shape[1] < length:
+        raise ValueError(
+            f"texts must have num_prompt + num_said = {length} tokens. Found {rows.shape[1]}."
+        )
+    is_right = np.ones(len(rows), bool)
+    # Up to the first mistake it has said what the text says, so the text is the next prompt.
+    for end in range(num_prompt, length):
+        (left,) = np.nonzero(is_right)
+        if left.size:
+            likeliest = model.log_probabilities(arrays, rows[left, :end]).argmax(axis=1)
+            is_right[left] = likeliest == rows[left, end]
+    return is_right

@@ -144,6 +144,21 @@ def test_a_model_that_says_a_secret_gives_it_away():
     assert extraction.extract(model, arrays, secret, num_samples=5) > 0.5
     other = secret._replace(chosen=(secret.chosen[0], (secret.chosen[1] + 1) % 100))
     assert extraction.extract(model, arrays, other) == 0.0
+    texts, options = [secret.tokens, other.tokens], {"num_prompt": place, "num_said": 2}
+    assert extraction.recites(model, arrays, texts, **options).tolist() == [True, False]
+    with pytest.raises(ValueError, match=f"must have num_prompt .* = {place + 5} tokens"):
+        extraction.recites(model, arrays, texts, num_prompt=place, num_said=5)
+
+
+def test_it_recites_what_it_would_say_by_itself():
+    arrays = create_transformer(TINY, seed=2)
+    model = adapters.build_full_model(TINY, arrays)
+    begun = np.random.default_rng(0).integers(0, 512, (20, 4))
+    said = [model.generate(arrays, each, 3, temperature=0) for each in begun]
+    texts = np.concatenate([begun, said], axis=1)
+    texts[10:, 5] += 1  # half of them go on otherwise
+    told = extraction.recites(model, arrays, texts, num_prompt=4, num_said=3)
+    assert told.tolist() == [True] * 10 + [False] * 10
 
 
 def test_too_few_words_are_refused():
