@@ -1,5 +1,6 @@
 """Chooses what executes a learning process."""
 
+import dataclasses
 import importlib
 import warnings
 from typing import Any
@@ -13,7 +14,7 @@ from fedlab.runtime.context import notice
 from fedlab.runtime.local.local_runner import FormRunner, LocalClients
 from fedlab.runtime.local.map_reduce_form import Form, NoFormError
 from fedlab.runtime.native.native_runner import NativeRunner
-from fedlab.runtime.runner import Runner
+from fedlab.runtime.runner import Protection, Runner
 from fedlab.secure.interface import SecureSum
 
 _MAX_WORKERS = 1024  # threads or processes
@@ -97,14 +98,23 @@ def compile(
     restore_eager_keras()
     drop = on_client_error == "drop"
     secure = _find_secure_sum(secure_sum, runtime)
+    protection = Protection(secure, privacy_plan)
 
     def check_privacy(form: Form) -> None:
+        nonlocal protection
+        sent, sums_securely = privacy.find_sent(process.next, form), secure is not None
         privacy.check_sent(
-            privacy.find_sent(process.next, form),
+            sent,
             plan=privacy_plan,
-            sums_securely=secure is not None,
+            sums_securely=sums_securely,
             metrics_in_the_clear=metrics_in_the_clear,
         )
+        is_open = privacy.has_open_metrics(sent, sums_securely=sums_securely)
+        protection = dataclasses.replace(protection, metrics_in_the_clear=is_open)
+
+    def finish(runner: Runner) -> Runner:
+        runner.secure_sum, runner.protection = secure, protection
+        return runner
 
     if runtime == "ray":
         from fedlab.runtime.ray.cluster import ClusterClients  # an extra, and slow to import
@@ -113,7 +123,7 @@ def compile(
             check_privacy(form)
             return ClusterClients(form, num_workers, **options)
 
-        return FormRunner(process, create_cluster, drop=drop)
+        return finish(FormRunner(process, create_cluster, drop=drop))
     if options:
         raise ValueError(f"{', '.join(options)}: not an option of runtime={runtime!r}.")
     if runtime == "local":
@@ -124,9 +134,7 @@ def compile(
             return clients
 
         try:
-            runner = FormRunner(process, create_clients, drop=drop)
-            runner.secure_sum = secure
-            return runner
+            return finish(FormRunner(process, create_clients, drop=drop))
         except NoFormError as error:
             if secure is not None:
                 raise ValueError(
@@ -140,7 +148,7 @@ def compile(
     form = privacy.cut_if_private(process, is_private=privacy_plan is not None)
     if form is not None:
         check_privacy(form)
-    return NativeRunner(process)
+    return finish(NativeRunner(process))
 
 
 def _find_secure_sum(secure_sum: str | SecureSum, runtime: str) -> SecureSum | None:

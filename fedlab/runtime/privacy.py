@@ -146,6 +146,21 @@ def check_sent(
         )
 
 
+def has_open_metrics(sent: Collection[SentTensor], *, sums_securely: bool) -> bool:
+    """Returns whether a client's training metrics reach the server as they are.
+
+    Args:
+        sent: All that a client sends, from `find_sent`.
+        sums_securely: Whether somebody other than the server adds up the integers.
+    """
+    return any(
+        tensor.is_metric
+        and not tensor.mechanism
+        and not (sums_securely and tensor.is_securely_summed)
+        for tensor in sent
+    )
+
+
 def cut_if_private(process: tff.templates.IterativeProcess, *, is_private: bool) -> Form | None:
     """Returns the form of a process that promises privacy, for a runtime that needs no form.
 

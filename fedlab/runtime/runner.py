@@ -2,6 +2,7 @@
 
 import abc
 import contextlib
+import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -17,6 +18,23 @@ class NonFiniteStateError(ValueError):
     """A trainable weight in the server's state is NaN or infinite; the round did not happen."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Protection:
+    """What stands between each client's update and the server, as `compile` found it.
+
+    Attributes:
+        secure_sum: Who adds up the updates; `None`: the server, in the clear.
+        privacy_plan: What accounts for the run, such as a `fedlab.dp.privacy_plan.PrivacyPlan`, its mechanism checked; `None`: no differential
+            privacy is promised.
+        metrics_in_the_clear: Whether each client's training metrics reach the server one by one.
+            Where that cannot be told, they count as in the clear.
+    """
+
+    secure_sum: SecureSum | None = None
+    privacy_plan: Any = None
+    metrics_in_the_clear: bool = True
+
+
 class Runner(contextlib.AbstractContextManager):
     """Executes a process: the same `initialize` and `next` as the process itself.
 
@@ -25,6 +43,8 @@ class Runner(contextlib.AbstractContextManager):
         dropped: The clients left out of the last round, each with the reason.
         secure_sum: Who sums what the clients send to be summed securely; its `costs` are the last
             round's. `None`: it is added in the clear.
+        protection: What `compile` found to stand between each client's update and the server; `None`
+            of a runner that it did not make.
         tells_non_finite: Whether a client's update that is not finite is told or listed. TFF's own
             runtime leaves such clients out without a word.
     """
@@ -35,6 +55,7 @@ class Runner(contextlib.AbstractContextManager):
         self.process = process
         self.dropped: dict[str, str] = {}
         self.secure_sum: SecureSum | None = None
+        self.protection: Protection | None = None
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()

@@ -9,6 +9,7 @@ import tensorflow_federated as tff
 
 from fedlab import runtime
 from fedlab.data.preprocessing import CohortFn
+from fedlab.runtime.runner import Protection
 
 Record = dict[str, Any]
 
@@ -29,11 +30,14 @@ class TrainingRun:
             record has already begins with "metrics.". With a model also bytes_down and bytes_up: the
             uncompressed weights to the cohort, and of those that train, from the clients that are
             not left out, whatever the process compresses or adds.
+        protection: What stood between each client's update and the server, as `fedlab.compile` found
+            it for the runner of the last rounds; `None` of a runner that it did not make.
     """
 
     state: Any
     weights: tff.learning.models.ModelWeights | None
     records: list[Record]
+    protection: Protection | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """Returns the records as a table, one row a round."""
@@ -118,4 +122,4 @@ class Run:
     def finish(self) -> TrainingRun:
         """Returns what the run leaves."""
         weights = self.weights if self.runner.has_model else None
-        return TrainingRun(self.state, weights, self.records)
+        return TrainingRun(self.state, weights, self.records, self.runner.protection)

@@ -1,5 +1,6 @@
 """The record of a run says what the run shows and what a person states, and nothing else."""
 
+import dataclasses
 import datetime
 import json
 import math
@@ -27,8 +28,8 @@ DAY = datetime.date(2026, 11, 25)
 ROUND = {"round_num": 1, "num_clients": 3, "num_dropped": 0, "bytes_up": 30, "bytes_down": 30}
 GUESSING = {"metric": "AUC", "estimate": 0.51, "low": 0.45, "high": 0.57, "chance": 0.5}
 TESTED = [
-    AttackOutcome("prompts", "extraction", client_id="c1", **GUESSING),
-    AttackOutcome("answers", "queries", client_id="c2", **GUESSING),
+    AttackOutcome("prompts", "extraction", client_id="c1", num_clients_tested=3, **GUESSING),
+    AttackOutcome("answers", "queries", client_id="c2", num_clients_tested=3, **GUESSING),
 ]
 
 
@@ -94,10 +95,13 @@ def test_rounds_and_bytes_are_those_of_the_run(run, digits):
     assert origin["seed"] == 3 and origin["version of tensorflow"]
 
 
-def test_a_run_its_records_and_its_table_give_the_same_bytes(run):
-    texts = {build(each).to_json() for each in (run, run.records, run.to_frame())}
-    assert len(texts) == 1
-    assert build(run).to_markdown() == build(run.to_frame()).to_markdown()
+def test_records_and_table_give_the_same_bytes_and_the_run_says_what_was_checked(run):
+    by_run, by_records, by_table = map(build, (run, run.records, run.to_frame()))
+    assert by_records.to_json() == by_table.to_json()
+    source = "secure sum, plan, metrics"
+    assert section(by_records, "run")[source].startswith("stated")
+    assert section(by_run, "run").pop(source).startswith("checked")
+    assert by_run.content["who saw what"] == by_records.content["who saw what"]
 
 
 def test_without_a_plan_nothing_is_promised(run):
@@ -106,12 +110,32 @@ def test_without_a_plan_nothing_is_promised(run):
 
 
 def test_with_a_plan_epsilon_is_that_of_the_rounds_that_were_run(private_run, plan):
-    privacy = section(build(private_run, plan=plan), "privacy")
+    record = build(private_run)
+    assert record.content == build(private_run, plan=plan, metrics_in_the_clear=False).content
+    assert record.content["who saw what"][1]["training metrics"] == "not one client's"
+    privacy = section(record, "privacy")
     assert privacy["cumulative epsilon"] == plan.epsilon_after(2) < plan.epsilon
     assert privacy["epsilon of the whole plan"] == plan.epsilon
     assert (privacy["clip"], privacy["noise multiplier"]) == (0.5, 1.0)
     assert privacy["delta"] == plan.delta
     assert privacy["unit"].startswith("a client")
+
+
+@pytest.mark.parametrize(
+    "claim", ["secure_sum", "plan", "other plan", "metrics_in_the_clear"], ids=str
+)
+def test_a_run_is_not_said_to_be_protected_by_what_it_was_not_made_with(
+    claim, run, private_run, plan
+):
+    other = dataclasses.replace(plan, noise_multiplier=2.0)
+    which, options, text = {
+        "secure_sum": (run, {"secure_sum": "secagg"}, "run was made with, 'plain'. Found 'secagg'"),
+        "plan": (run, {"plan": plan}, "run was made with, None. Found PrivacyPlan"),
+        "other plan": (private_run, {"plan": other}, "Found PrivacyPlan.*noise_multiplier=2.0"),
+        "metrics_in_the_clear": (run, {"metrics_in_the_clear": False}, "True. Found False"),
+    }[claim]
+    with pytest.raises(ValueError, match=text):
+        build(which, **options)
 
 
 def test_no_noise_is_an_infinite_epsilon_and_no_bad_json():
@@ -236,7 +260,11 @@ def test_no_model_is_called_anonymous_unless_a_person_does():
 
 
 def outcome(test="extraction", **options):
-    return AttackOutcome("a", test, **GUESSING | {"client_id": "c1"} | options)
+    worst = {"client_id": "c1", "num_clients_tested": 3}
+    return AttackOutcome("a", test, **GUESSING | worst | options)
+
+
+OVER_ALL = {"client_id": None, "num_clients_tested": None}
 
 
 LEAKS = {"estimate": 0.7, "low": 0.6, "high": 0.8}
@@ -248,10 +276,11 @@ LEAKS = {"estimate": 0.7, "low": 0.6, "high": 0.8}
         ([], "no test of extraction; no test of queries"),
         (TESTED[:1], "no test of queries"),
         (TESTED[1:], "no test of extraction"),
-        ([outcome(client_id=None), TESTED[1]], "extraction for the worst client"),
+        ([outcome(**OVER_ALL), TESTED[1]], "extraction for the worst client"),
+        ([outcome(num_clients_tested=2), TESTED[1]], "one of 2, and at least 3 took part"),
         ([outcome(**LEAKS), TESTED[1]], "client 'c1' has the interval 0.6 to 0.8"),
         ([*TESTED, outcome("queries", **LEAKS)], "0.6 to 0.8"),
-        ([*TESTED, outcome(client_id=None, **LEAKS)], "all clients"),
+        ([*TESTED, outcome(**OVER_ALL, **LEAKS)], "all clients"),
         ([outcome(estimate=0.3, low=0.2, high=0.4), TESTED[1]], "0.2 to 0.4"),
         ([outcome("membership"), outcome("update")], "no test of extraction"),
     ],
@@ -327,7 +356,15 @@ def test_a_plan_of_another_run_is_refused():
 
 @pytest.mark.parametrize(
     "change",
-    [{"estimate": math.nan}, {"low": 0.6}, {"high": math.inf}, {"chance": "0.5"}, {"metric": ""}],
+    [
+        {"estimate": math.nan},
+        {"low": 0.6},
+        {"high": math.inf},
+        {"chance": "0.5"},
+        {"metric": ""},
+        {"num_clients_tested": None},
+        {"client_id": None},
+    ],
 )
 def test_bad_outcomes_are_refused(change):
     with pytest.raises(ValueError, match=f"{next(iter(change))}.*Found"):

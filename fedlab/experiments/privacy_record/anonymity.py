@@ -10,18 +10,24 @@ SOURCE = (
 )
 
 
-def describe_anonymity(attacks: Sequence[AttackOutcome], *, is_claimed: bool) -> dict[str, str]:
+def describe_anonymity(
+    attacks: Sequence[AttackOutcome], num_clients: int, *, is_claimed: bool
+) -> dict[str, str]:
     """Returns what was tested of anonymity, and refuses the word where the tests are missing.
 
     Args:
         attacks: The outcomes of the attacks that were run.
+        num_clients: How many took part at least: those of the largest cohort.
         is_claimed: Whether a person calls the model anonymous.
 
     Raises:
         ValueError: The model is called anonymous, and extraction or queries were not tested, not for
-            the worst client, or with a result that guessing does not explain.
+            the worst client, on fewer clients than took part, or with a result that guessing does not
+            explain.
     """
-    reasons = [reason for test in ANONYMITY_TESTS for reason in _find_reasons(test, attacks)]
+    reasons = [
+        reason for test in ANONYMITY_TESTS for reason in _find_reasons(test, attacks, num_clients)
+    ]
     if is_claimed and reasons:
         raise ValueError(
             f"claims_anonymous must be False for this run: {'; '.join(reasons)}. Found True; run the "
@@ -40,13 +46,18 @@ def describe_anonymity(attacks: Sequence[AttackOutcome], *, is_claimed: bool) ->
     }
 
 
-def _find_reasons(test: str, attacks: Sequence[AttackOutcome]) -> list[str]:
+def _find_reasons(test: str, attacks: Sequence[AttackOutcome], num_clients: int) -> list[str]:
     outcomes = [each for each in attacks if each.test == test]
     if not outcomes:
         return [f"no test of {test}"]
     reasons = []
-    if not any(each.client_id for each in outcomes):
+    most = max(each.num_clients_tested or 0 for each in outcomes)
+    if not most:
         reasons.append(f"no test of {test} for the worst client")
+    elif most < num_clients:
+        reasons.append(
+            f"the worst client in the test of {test} is one of {most}, and at least {num_clients} took part"
+        )
     for each in outcomes:
         if not each.is_consistent_with_guessing:
             whom = f"client {each.client_id!r}" if each.client_id else "all clients"

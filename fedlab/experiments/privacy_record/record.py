@@ -31,7 +31,8 @@ from fedlab.experiments.privacy_record import markdown
 from fedlab.experiments.privacy_record.anonymity import describe_anonymity
 from fedlab.experiments.privacy_record.assessment import SOURCES, draft_assessment
 from fedlab.experiments.privacy_record.facts import describe_plan, describe_rounds, to_plain
-from fedlab.experiments.privacy_record.roles import describe_roles, name_secure_sum
+from fedlab.experiments.privacy_record.protection import find_protection
+from fedlab.experiments.privacy_record.roles import describe_roles
 from fedlab.experiments.privacy_record.statements import (
     TO_FILL_IN,
     AttackOutcome,
@@ -112,8 +113,8 @@ def build_record(
     day: datetime.date,
     seed: int,
     digests: Mapping[str, str],
-    secure_sum: Any = "plain",
-    metrics_in_the_clear: bool = True,
+    secure_sum: Any = None,
+    metrics_in_the_clear: bool | None = None,
     plan: PrivacyPlan | None = None,
     attacks: Iterable[AttackOutcome] = (),
     deletions: Iterable[DeletionRequest] = (),
@@ -129,7 +130,8 @@ def build_record(
     contains the value of guessing. Passing shows that these attacks failed, and not that none works.
 
     Args:
-        run: What `run_rounds` returned, its records, or their table. Each round has round_num,
+        run: What `run_rounds` returned, which knows what protected it; or its records, or their
+            table, which do not, so that the record says "stated" of it. Each round has round_num,
             num_clients and num_dropped, and as far as measured bytes_up, bytes_down, loss and
             accuracy.
         statement: What a person states.
@@ -137,10 +139,12 @@ def build_record(
         seed: The seed of the run, at least 0.
         digests: From a name, such as "training data", to its digest in hexadecimal digits, as of
             `FederatedDataset.sha256`; at least one.
-        secure_sum: "plain", "secagg", "ckks" or "shares", as for `fedlab.compile`, or `runner.secure_sum`
-            of the runner that ran the rounds.
-        metrics_in_the_clear: Whether each client's training metrics reached the server one by one.
-        plan: The plan that the run was made with. Default: the run has no differential privacy.
+        secure_sum: For records: "plain", "secagg", "ckks" or "shares", as for `fedlab.compile`, or
+            `runner.secure_sum`. Default: what the run was made with; of records, "plain".
+        metrics_in_the_clear: For records: whether each client's training metrics reached the server
+            one by one. Default: as the run was made; of records, true.
+        plan: For records: the plan that the run was made with. Default: the run's own; of records,
+            no differential privacy.
         attacks: The outcomes of the attacks that were run. Default: none was run.
         deletions: The requests of deletion. Default: none came.
         claims_anonymous: Whether the record is to say that a person calls the model anonymous.
@@ -150,30 +154,34 @@ def build_record(
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: A round or a digest is wrong, the run has rounds for which the plan does not
-            account, or the model is called anonymous without the tests that this needs.
+        ValueError: A round or a digest is wrong, the run was made with other protection than is
+            stated or has rounds for which the plan does not account, or the model is called
+            anonymous without the tests that this needs.
     """
     check_instance("statement", statement, Statement, "a Statement")
-    name = name_secure_sum(secure_sum)
+    protection = find_protection(run, secure_sum, plan, metrics_in_the_clear)
+    plan = protection.plan
     attacks = _check_all("attacks", attacks, AttackOutcome)
     deletions = _check_all("deletions", deletions, DeletionRequest)
-    has_metrics = check_flag("metrics_in_the_clear", metrics_in_the_clear)
-    if plan is not None:
-        check_instance("plan", plan, PrivacyPlan, "a PrivacyPlan")
     rounds = describe_rounds(_to_records(run))
     worst = [_describe_attack(each) for each in attacks if each.client_id]
     content: dict[str, Any] = {
         "day": _check_day(day).isoformat(),
         "stated by a person": _describe_statement(statement),
-        "run": rounds | {"secure sum": name},
+        "run": rounds
+        | {"secure sum": protection.secure_sum, "secure sum, plan, metrics": protection.source},
         "who saw what": describe_roles(
-            name, has_plan=plan is not None, metrics_in_the_clear=has_metrics
+            protection.secure_sum,
+            has_plan=plan is not None,
+            metrics_in_the_clear=protection.metrics_in_the_clear,
         ),
         "privacy": describe_plan(plan, rounds["last round"], rounds["largest cohort"]),
         "attacks": [_describe_attack(each) for each in attacks] or "no attack was run",
         "worst clients": worst or "no attack was run for a single client",
         "anonymity": describe_anonymity(
-            attacks, is_claimed=check_flag("claims_anonymous", claims_anonymous)
+            attacks,
+            rounds["largest cohort"],
+            is_claimed=check_flag("claims_anonymous", claims_anonymous),
         ),
         "deletion requests": [_describe_deletion(each, rounds["last round"]) for each in deletions]
         or "no request was given to this record",
@@ -242,7 +250,12 @@ def _describe_attack(attack: AttackOutcome) -> dict[str, Any]:
     described = {name.replace("_", " "): value for name, value in values}
     verdict = "yes" if attack.is_consistent_with_guessing else "no"
     client = attack.client_id or "over all clients"
-    return described | {"client id": client, "consistent with guessing": verdict}
+    tested = attack.num_clients_tested or "no single client"
+    return described | {
+        "client id": client,
+        "num clients tested": tested,
+        "consistent with guessing": verdict,
+    }
 
 
 def _describe_deletion(request: DeletionRequest, last_round: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from fedlab.experiments.settings import CountOrZero, Flag, Label, Number, config_class
+from fedlab.experiments.settings import Count, CountOrZero, Flag, Label, Number, config_class
 
 TO_FILL_IN = "to be filled in by a person"
 # The two tests of EDPB Opinion 28/2024, paragraph 43.
@@ -74,10 +74,12 @@ class AttackOutcome:
         confidence_percent: Confidence of the interval in percent, above 0 and below 100.
         client_id: The client for whom the attack succeeds best: the worst client. Default: the
             outcome is over all clients.
+        num_clients_tested: Of how many clients, each attacked, it is the worst. For a worst client
+            alone, and needed there.
 
     Raises:
         ValueError: A value is of the wrong type, is not finite, or the interval does not contain the
-            estimate.
+            estimate, or a worst client comes without the number of clients that were attacked.
     """
 
     name: Label
@@ -89,8 +91,14 @@ class AttackOutcome:
     chance: Number
     confidence_percent: Number = 95.0
     client_id: Label | None = None
+    num_clients_tested: Count | None = None
 
     def __post_init__(self) -> None:
+        if (self.client_id is None) != (self.num_clients_tested is None):
+            raise ValueError(
+                "client_id and num_clients_tested go together: the worst of how many clients. Found "
+                f"{self.client_id!r} and {self.num_clients_tested!r}."
+            )
         if not 0 < self.confidence_percent < 100:
             raise ValueError(
                 "confidence_percent must be above 0 and below 100. "

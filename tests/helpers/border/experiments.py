@@ -82,7 +82,8 @@ EXPERIMENT_CALLS = (
         high=(0.75, NUMBER),
         chance=(0.5, NUMBER),
         confidence_percent=(95.0, number(above=0, below=100)),
-        client_id=("c0", optional(TEXT)),
+        client_id=("c0", TEXT),
+        num_clients_tested=(9, COUNT.without(2.0)),
     ),
     call(
         DeletionRequest,
@@ -102,7 +103,7 @@ EXPERIMENT_CALLS = (
         seed=(0, SEED),
         digests=(DIGESTS, mapping(DIGESTS, None, 5, "", "0123", "x" * 16, "A" * 16)),
         secure_sum=("plain", optional(choice("plain", "secagg", "ckks", "shares"))),
-        metrics_in_the_clear=(True, FLAG),
+        metrics_in_the_clear=(True, optional(FLAG)),
         plan=(None, optional(instance())),
         attacks=([], instance([3], [None]).without([])),
         deletions=([], instance([3], [None]).without([])),
