@@ -181,7 +181,7 @@ RECURRENT = [
         _ALL, name=f"LSTM, rate {rate:g}", group="recurrent", size="lstm",
         client_learning_rate=rate,
     )
-    for rate in (0.4, 0.8, 1.6)
+    for rate in (0.1, 0.2, 0.4, 0.8)
 ]  # fmt: skip
 
 # A secret in the text of one client. Four silos, all in each round: what a few hospitals would do.

@@ -93,9 +93,11 @@ def show_figure(row: pd.Series) -> str:
         return "–"
     sign = "+" if row.unit.startswith("points") else ""
     digits = 1 if row.unit.startswith(("points", "%")) else 2
-    text = f"{row.value:{sign}.{digits}f}"
+    if abs(row.value) >= 1000:
+        digits = 0  # more would say what was not measured
+    text = f"{row.value:{sign},.{digits}f}"
     if pd.notna(row.low):
-        text += f" [{row.low:{sign}.{digits}f}, {row.high:{sign}.{digits}f}]"
+        text += f" [{row.low:{sign},.{digits}f}, {row.high:{sign},.{digits}f}]"
     return f"{text} {row.unit}; {row.dataset}".replace("-", "−")
 
 
