@@ -22,7 +22,7 @@ from fedlab.experiments.privacy_record.statements import (
 from fedlab.learning import build_fed_avg, leave_out_metrics
 from fedlab.models import build_functional_model, create_small_cnn
 from fedlab.secure.secret_sharing import SecretSharingSum
-from fedlab.training import run_rounds
+from fedlab.training import Checkpoint, run_rounds
 
 DAY = datetime.date(2026, 11, 25)
 ROUND = {"round_num": 1, "num_clients": 3, "num_dropped": 0, "bytes_up": 30, "bytes_down": 30}
@@ -38,7 +38,7 @@ def digits():
     return data.load("digits")
 
 
-def train(digits, plan=None):
+def train(digits, plan=None, num_rounds=2, callbacks=()):
     """Two rounds on digits."""
     options = {}
     draw = sampling.uniform(digits.train.client_ids, 3)
@@ -52,7 +52,7 @@ def train(digits, plan=None):
     model = build_functional_model(create_small_cnn)
     runner = compile(build_fed_avg(model, client_learning_rate=0.1, **options), privacy_plan=plan)
     cohort_fn = build_cohort_fn(digits.train, draw, Preprocessing())
-    return run_rounds(runner, cohort_fn, 2)
+    return run_rounds(runner, cohort_fn, num_rounds, callbacks=callbacks)
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +136,15 @@ def test_a_run_is_not_said_to_be_protected_by_what_it_was_not_made_with(
     }[claim]
     with pytest.raises(ValueError, match=text):
         build(which, **options)
+
+
+def test_of_a_resumed_run_nothing_was_checked(digits, plan, tmp_path):
+    for num_rounds in (1, 2):
+        run = train(digits, plan, num_rounds, [Checkpoint(tmp_path / "run")])
+        assert (run.protection is None) == (num_rounds == 2)
+    record = build(run)
+    assert section(record, "run")["secure sum, plan, metrics"].startswith("stated")
+    assert section(record, "privacy")["epsilon"] == "none"
 
 
 def test_no_noise_is_an_infinite_epsilon_and_no_bad_json():

@@ -130,8 +130,8 @@ def build_record(
     contains the value of guessing. Passing shows that these attacks failed, and not that none works.
 
     Args:
-        run: What `run_rounds` returned, which knows what protected it; or its records, or their
-            table, which do not, so that the record says "stated" of it. Each round has round_num,
+        run: What `run_rounds` returned, which knows what protected it, unless a checkpoint resumed it;
+            or its records, or their table, which do not, so that the record says "stated" of it. Each round has round_num,
             num_clients and num_dropped, and as far as measured bytes_up, bytes_down, loss and
             accuracy.
         statement: What a person states.
