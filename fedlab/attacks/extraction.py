@@ -199,8 +199,8 @@ def recites(
     """Tells which texts a model goes on with word for word, given how each begins.
 
     "Discoverable memorization" (Carlini et al., Quantifying Memorization, ICLR 2023), with the likeliest
-    token at each place. A model that never saw the texts recites some of them, too, such as common
-    phrases: compare with one.
+    token at each place. A model that never saw the texts may recite some of them, too, such as
+    common phrases: compare with one.
 
     Args:
         model: The language model.

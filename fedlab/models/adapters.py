@@ -32,6 +32,9 @@ def build_head_model(shape: LanguageShape, base: Arrays) -> LanguageModel:
     Args:
         shape: The sizes of a transformer.
         base: The initial weights, as from `create_transformer`.
+
+    Raises:
+        TypeError: The sizes are those of another model.
     """
     base = _check_transformer(shape, base)
     trainable = {name: base[name] for name in HEAD}
@@ -62,7 +65,7 @@ def build_lora_model(
         seed: Of the initial $A$, at least 0.
 
     Raises:
-        TypeError: A number has another type.
+        TypeError: A number has another type, or the sizes are those of another model.
         ValueError: A number is out of range, or there are no such targets.
     """
     base = _check_transformer(shape, base)

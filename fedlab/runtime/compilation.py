@@ -109,7 +109,7 @@ def compile(
             sums_securely=sums_securely,
             metrics_in_the_clear=metrics_in_the_clear,
         )
-        is_open = privacy.has_open_metrics(sent, sums_securely=sums_securely)
+        is_open = privacy.has_open_metrics(process.next, sent, sums_securely=sums_securely)
         protection = dataclasses.replace(protection, metrics_in_the_clear=is_open)
 
     def finish(runner: Runner) -> Runner:

@@ -146,17 +146,26 @@ def check_sent(
         )
 
 
-def has_open_metrics(sent: Collection[SentTensor], *, sums_securely: bool) -> bool:
-    """Returns whether a client's training metrics reach the server as they are.
+def has_open_metrics(
+    computation: tff.Computation, sent: Collection[SentTensor], *, sums_securely: bool
+) -> bool:
+    """Returns whether a client's training metrics may reach the server as they are.
+
+    Of a process that is no `LearningProcess` nobody knows what is a metric, and of the integers for a
+    secure sum nobody knows which are: what is sent unprotected counts as metrics there.
 
     Args:
+        computation: The round.
         sent: All that a client sends, from `find_sent`.
         sums_securely: Whether somebody other than the server adds up the integers.
     """
+    client_work = _find_client_work(computation.type_signature.result)
+    if client_work is not None and not set(_find_named(client_work)):
+        return False  # it reports none
     return any(
-        tensor.is_metric
+        (tensor.is_metric or tensor.is_securely_summed or client_work is None)
         and not tensor.mechanism
-        and not (sums_securely and tensor.is_securely_summed)
+        and not (tensor.is_securely_summed and sums_securely)
         for tensor in sent
     )
 
@@ -210,12 +219,16 @@ def _check_used_once(sent: Iterable[SentTensor]) -> None:
 
 def _find_metric_names(result: tff.Type) -> set[tuple[str, ...]]:
     """Returns the names of each group of training metrics that a learning process reports."""
+    return set(_find_named(_find_client_work(result)))
+
+
+def _find_client_work(result: tff.Type) -> tff.Type | None:
+    """Returns the type of the part of a round's metrics that tells of the clients; None: there is none."""
     if isinstance(result, tff.FederatedType):
         result = result.member
     metrics = getattr(result, "metrics", None) if isinstance(result, tff.StructType) else None
     metrics = metrics.member if isinstance(metrics, tff.FederatedType) else metrics
-    client_work = getattr(metrics, "client_work", None)
-    return set(_find_named(client_work))
+    return getattr(metrics, "client_work", None)
 
 
 def _find_named(part: Any) -> Iterator[tuple[str, ...]]:

@@ -24,10 +24,10 @@ class Protection:
 
     Attributes:
         secure_sum: Who adds up the updates; `None`: the server, in the clear.
-        privacy_plan: What accounts for the run, such as a `fedlab.dp.privacy_plan.PrivacyPlan`, its mechanism checked; `None`: no differential
-            privacy is promised.
-        metrics_in_the_clear: Whether each client's training metrics reach the server one by one.
-            Where that cannot be told, they count as in the clear.
+        privacy_plan: What accounts for the run, such as a `fedlab.dp.privacy_plan.PrivacyPlan`, and whose
+            mechanism the process was found to have; `None`: no differential privacy is promised.
+        metrics_in_the_clear: Whether each client's training metrics reach the server one by one,
+            or may, where that cannot be told.
     """
 
     secure_sum: SecureSum | None = None

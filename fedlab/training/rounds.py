@@ -82,7 +82,7 @@ def run_rounds(
             state = runner.set_model_weights(state, initial_weights)
         run = Run(runner, cohort_fn, state, num_rounds)
         with _started(callbacks, run):
-            run.is_resumed = run.round_num > 0
+            run.has_past = run.round_num > 0 or initial_weights is not None
             try:
                 while run.round_num < num_rounds and not run.is_stopped:
                     _run_round(run, callbacks)

@@ -31,8 +31,8 @@ class TrainingRun:
             uncompressed weights to the cohort, and of those that train, from the clients that are
             not left out, whatever the process compresses or adds.
         protection: What stood between each client's update and the server, as `fedlab.compile` found
-            it; `None` of a runner that it did not make, and of a run that a checkpoint resumed, for
-            nobody knows what executed the rounds before.
+            it. `None` of a runner that it did not make, and of a run with a past: nobody has checked
+            what a checkpoint or `initial_weights` were trained with.
     """
 
     state: Any
@@ -86,7 +86,7 @@ class Run:
         state: The process's state after it.
         records: The records of the finished rounds.
         is_stopped: Whether a callback has called `stop`.
-        is_resumed: Whether a checkpoint had finished rounds in it.
+        has_past: Whether it began with rounds of a checkpoint or with given weights.
     """
 
     def __init__(self, runner: runtime.Runner, cohort_fn: CohortFn, state: Any, num_rounds: int):
@@ -94,7 +94,7 @@ class Run:
         self.cohort_fn = cohort_fn
         self.num_rounds = num_rounds
         self.is_stopped = False
-        self.is_resumed = False
+        self.has_past = False
         self.resume(0, state, [])
 
     def resume(self, round_num: int, state: Any, records: list[Record]) -> None:
@@ -125,5 +125,5 @@ class Run:
     def finish(self) -> TrainingRun:
         """Returns what the run leaves."""
         weights = self.weights if self.runner.has_model else None
-        protection = None if self.is_resumed else self.runner.protection
+        protection = None if self.has_past else self.runner.protection
         return TrainingRun(self.state, weights, self.records, protection)

@@ -99,6 +99,34 @@ def test_secure_metrics_are_protected_by_the_secure_sum():
     check(process, sums_securely=True)
 
 
+def find_open_metrics(process, **options):
+    with runtime.compile(process, **options) as runner:
+        return runner.protection.metrics_in_the_clear
+
+
+def test_metrics_that_reach_the_server_or_may_are_told():
+    secure = {
+        "aggregator": build_secure_aggregator(),
+        "metrics_aggregator": tff.learning.metrics.secure_sum_then_finalize,
+    }
+    without = {"metrics_aggregator": learning.leave_out_metrics}
+    assert find_open_metrics(learning.build_fed_avg(VARIABLE))
+    assert not find_open_metrics(learning.build_fed_avg(VARIABLE, **without))
+    summed = learning.build_fed_avg(VARIABLE, **secure)
+    assert find_open_metrics(summed)  # the server adds the integers itself
+    assert not find_open_metrics(summed, secure_sum="secagg")
+    assert find_open_metrics(build_two_phases())  # nobody knows what is a metric
+    private = {"weighted": False, "aggregator": PLAN.build_aggregator()}
+    told = learning.build_fed_avg(VARIABLE, **private)
+    assert find_open_metrics(told, privacy_plan=PLAN, metrics_in_the_clear=True)
+    kept = learning.build_fed_avg(VARIABLE, **private, **without)
+    assert not find_open_metrics(kept, privacy_plan=PLAN)
+    private = {"weighted": False, "aggregator": WITH_METRICS.build_aggregator()}
+    noisy = {"metrics_aggregator": WITH_METRICS.build_metrics_aggregator()}
+    hidden = learning.build_fed_avg(VARIABLE, **private, **noisy)
+    assert not find_open_metrics(hidden, privacy_plan=WITH_METRICS)
+
+
 @pytest.mark.parametrize("build_fn", MIME.values(), ids=MIME)
 @AGGREGATORS
 def test_mime_lite_sends_its_gradients_past_a_private_aggregator(build_fn, aggregator_fn, options):

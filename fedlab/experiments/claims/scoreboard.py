@@ -94,7 +94,7 @@ def show_figure(row: pd.Series) -> str:
     sign = "+" if row.unit.startswith("points") else ""
     digits = 1 if row.unit.startswith(("points", "%")) else 2
     if abs(row.value) >= 1000:
-        digits = 0  # more would say what was not measured
+        digits = 0
     text = f"{row.value:{sign},.{digits}f}"
     if pd.notna(row.low):
         text += f" [{row.low:{sign},.{digits}f}, {row.high:{sign},.{digits}f}]"

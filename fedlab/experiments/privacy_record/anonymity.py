@@ -9,6 +9,8 @@ SOURCE = (
     "that quotes it)"
 )
 
+_ON_THE_MODEL = (*ANONYMITY_TESTS, "membership")  # an update is not the model
+
 
 def describe_anonymity(
     attacks: Sequence[AttackOutcome], num_clients: int, *, is_claimed: bool
@@ -17,16 +19,22 @@ def describe_anonymity(
 
     Args:
         attacks: The outcomes of the attacks that were run.
-        num_clients: How many took part at least: those of the largest cohort.
+        num_clients: A lower bound on how many took part: the largest cohort. In all rounds together
+            more may have.
         is_claimed: Whether a person calls the model anonymous.
 
     Raises:
         ValueError: The model is called anonymous, and extraction or queries were not tested, not for
-            the worst client, on fewer clients than took part, or with a result that guessing does not
-            explain.
+            the worst client or on fewer clients than took part, or an attack on the model did better
+            than guessing.
     """
     reasons = [
-        reason for test in ANONYMITY_TESTS for reason in _find_reasons(test, attacks, num_clients)
+        reason for test in ANONYMITY_TESTS for reason in _find_missing(test, attacks, num_clients)
+    ]
+    reasons += [
+        _describe_success(each)
+        for each in attacks
+        if each.test in _ON_THE_MODEL and not each.is_consistent_with_guessing
     ]
     if is_claimed and reasons:
         raise ValueError(
@@ -34,8 +42,8 @@ def describe_anonymity(
             "missing tests, protect the run, or leave the word out."
         )
     statement = (
-        "called anonymous by a person; the attacks listed did no better than guessing, which does "
-        "not show that no attack does"
+        "called anonymous by a person; the attacks on the model that are listed did no better than "
+        "guessing, which does not show that no attack does"
         if is_claimed
         else "not called anonymous"
     )
@@ -46,7 +54,7 @@ def describe_anonymity(
     }
 
 
-def _find_reasons(test: str, attacks: Sequence[AttackOutcome], num_clients: int) -> list[str]:
+def _find_missing(test: str, attacks: Sequence[AttackOutcome], num_clients: int) -> list[str]:
     outcomes = [each for each in attacks if each.test == test]
     if not outcomes:
         return [f"no test of {test}"]
@@ -58,11 +66,12 @@ def _find_reasons(test: str, attacks: Sequence[AttackOutcome], num_clients: int)
         reasons.append(
             f"the worst client in the test of {test} is one of {most}, and at least {num_clients} took part"
         )
-    for each in outcomes:
-        if not each.is_consistent_with_guessing:
-            whom = f"client {each.client_id!r}" if each.client_id else "all clients"
-            reasons.append(
-                f"the test of {test} for {whom} has the interval {each.low:g} to {each.high:g} without the "
-                f"{each.chance:g} of guessing"
-            )
     return reasons
+
+
+def _describe_success(attack: AttackOutcome) -> str:
+    whom = f"client {attack.client_id!r}" if attack.client_id else "all clients"
+    return (
+        f"the test of {attack.test} for {whom} has the interval {attack.low:g} to {attack.high:g} without "
+        f"the {attack.chance:g} of guessing"
+    )

@@ -8,7 +8,10 @@ from fedlab.dp.privacy_plan import PrivacyPlan
 from fedlab.experiments.privacy_record.roles import name_secure_sum
 from fedlab.training import TrainingRun
 
-_CHECKED = "checked when the run was compiled"
+_CHECKED = (
+    "checked when the run was compiled; not checked: how clients were drawn, from how many, and whether "
+    "the noise and the draws are secret"
+)
 _STATED = "stated; nothing has checked it"
 
 

@@ -130,21 +130,21 @@ def build_record(
     contains the value of guessing. Passing shows that these attacks failed, and not that none works.
 
     Args:
-        run: What `run_rounds` returned, which knows what protected it, unless a checkpoint resumed it;
-            or its records, or their table, which do not, so that the record says "stated" of it. Each round has round_num,
-            num_clients and num_dropped, and as far as measured bytes_up, bytes_down, loss and
-            accuracy.
+        run: What `run_rounds` returned, which knows what protected it, unless it began with a
+            checkpoint or with given weights; or its records, or their table, which do not know it.
+            Each round has round_num, num_clients and num_dropped, and as far as measured bytes_up,
+            bytes_down, loss and accuracy.
         statement: What a person states.
         day: The day of the record, such as `datetime.date(2026, 11, 25)`.
         seed: The seed of the run, at least 0.
         digests: From a name, such as "training data", to its digest in hexadecimal digits, as of
             `FederatedDataset.sha256`; at least one.
-        secure_sum: For records: "plain", "secagg", "ckks" or "shares", as for `fedlab.compile`, or
-            `runner.secure_sum`. Default: what the run was made with; of records, "plain".
-        metrics_in_the_clear: For records: whether each client's training metrics reached the server
-            one by one. Default: as the run was made; of records, true.
-        plan: For records: the plan that the run was made with. Default: the run's own; of records,
-            no differential privacy.
+        secure_sum: Where the run does not know it: "plain", "secagg", "ckks" or "shares", as for
+            `fedlab.compile`, or `runner.secure_sum`. Default: what the run was made with, else "plain".
+        metrics_in_the_clear: Where the run does not know it: whether each client's training metrics
+            reached the server one by one. Default: as the run was made, else true.
+        plan: Where the run does not know it: the plan that the run was made with. Default:
+            the run's own, else no differential privacy.
         attacks: The outcomes of the attacks that were run. Default: none was run.
         deletions: The requests of deletion. Default: none came.
         claims_anonymous: Whether the record is to say that a person calls the model anonymous.
@@ -169,7 +169,7 @@ def build_record(
         "day": _check_day(day).isoformat(),
         "stated by a person": _describe_statement(statement),
         "run": rounds
-        | {"secure sum": protection.secure_sum, "secure sum, plan, metrics": protection.source},
+        | {"secure sum": protection.secure_sum, "protection as told here": protection.source},
         "who saw what": describe_roles(
             protection.secure_sum,
             has_plan=plan is not None,

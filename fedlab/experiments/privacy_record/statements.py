@@ -74,8 +74,8 @@ class AttackOutcome:
         confidence_percent: Confidence of the interval in percent, above 0 and below 100.
         client_id: The client for whom the attack succeeds best: the worst client. Default: the
             outcome is over all clients.
-        num_clients_tested: Of how many clients, each attacked, it is the worst. For a worst client
-            alone, and needed there.
+        num_clients_tested: Of how many clients, each attacked, it is the worst. Required with
+            `client_id`, not allowed without it.
 
     Raises:
         ValueError: A value is of the wrong type, is not finite, or the interval does not contain the

@@ -1,0 +1,73 @@
+"""No model is called anonymous that was not attacked, for every client."""
+
+import math
+
+import pytest
+from helpers.records import GUESSING, build, section
+
+from fedlab.experiments.privacy_record import AttackOutcome
+
+TESTED = [
+    AttackOutcome("prompts", "extraction", client_id="c1", num_clients_tested=3, **GUESSING),
+    AttackOutcome("answers", "queries", client_id="c2", num_clients_tested=3, **GUESSING),
+]
+
+
+def test_a_tested_model_may_be_called_anonymous_by_a_person():
+    record = build(attacks=TESTED, claims_anonymous=True)
+    assert section(record, "anonymity")["statement"].startswith("called anonymous by a person")
+    assert [each["client id"] for each in section(record, "worst clients")] == ["c1", "c2"]
+
+
+def test_no_model_is_called_anonymous_unless_a_person_does():
+    assert section(build(attacks=TESTED), "anonymity")["statement"] == "not called anonymous"
+
+
+def outcome(test="extraction", **options):
+    worst = {"client_id": "c1", "num_clients_tested": 3}
+    return AttackOutcome("a", test, **GUESSING | worst | options)
+
+
+OVER_ALL = {"client_id": None, "num_clients_tested": None}
+
+
+LEAKS = {"estimate": 0.7, "low": 0.6, "high": 0.8}
+
+
+@pytest.mark.parametrize(
+    "attacks, text",
+    [
+        ([], "no test of extraction; no test of queries"),
+        (TESTED[:1], "no test of queries"),
+        (TESTED[1:], "no test of extraction"),
+        ([outcome(**OVER_ALL), TESTED[1]], "extraction for the worst client"),
+        ([outcome(num_clients_tested=2), TESTED[1]], "one of 2, and at least 3 took part"),
+        ([outcome(**LEAKS), TESTED[1]], "client 'c1' has the interval 0.6 to 0.8"),
+        ([*TESTED, outcome("queries", **LEAKS)], "0.6 to 0.8"),
+        ([*TESTED, outcome(**OVER_ALL, **LEAKS)], "all clients"),
+        ([outcome(estimate=0.3, low=0.2, high=0.4), TESTED[1]], "0.2 to 0.4"),
+        ([*TESTED, outcome("membership", **OVER_ALL, **LEAKS)], "membership for all clients"),
+        ([outcome("membership"), outcome("update")], "no test of extraction"),
+    ],
+)
+def test_an_untested_model_is_not_called_anonymous(attacks, text):
+    with pytest.raises(ValueError, match=text):
+        build(attacks=attacks, claims_anonymous=True)
+    assert text in section(build(attacks=attacks), "anonymity")["missing for the word"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"estimate": math.nan},
+        {"low": 0.6},
+        {"high": math.inf},
+        {"chance": "0.5"},
+        {"metric": ""},
+        {"num_clients_tested": None},
+        {"client_id": None},
+    ],
+)
+def test_bad_outcomes_are_refused(change):
+    with pytest.raises(ValueError, match=f"{next(iter(change))}.*Found"):
+        outcome(**change)
