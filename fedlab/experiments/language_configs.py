@@ -265,6 +265,30 @@ PROTECTION = [
     for what, epsilon in (("clipped", None), ("epsilon 8", _EPSILON))
 ]  # fmt: skip
 
+# The same with adapters, at more epsilons. At twice the rate of four silos: at that rate adapters of eight
+# hardly give the secret away without noise (rank 308 in a first run).
+_EIGHT_OF_ADAPTERS = vary(
+    _EIGHT, group="protection by epsilon", client_learning_rate=0.01, **_ADAPTERS
+)
+_EPSILONS = {f"epsilon {epsilon:g}": epsilon for epsilon in (_EPSILON, 3.0, 1.0)}
+PROTECTION += [
+    vary(
+        _EIGHT_OF_ADAPTERS,
+        name=f"8 silos, adapters, {what}{f', secret {number}' * bool(number)}",
+        secret=number,
+        target_epsilon=epsilon,
+    )
+    for what, epsilon in {"clipped": None, **_EPSILONS}.items()
+    for number in (0, 1, 2)
+] + [
+    vary(
+        _EIGHT, name=f"8 silos, all parameters, {what}", group="protection by epsilon",
+        target_epsilon=epsilon,
+    )
+    for what, epsilon in _EPSILONS.items()
+    if epsilon != _EPSILON  # is above
+]  # fmt: skip
+
 # Who took part? A random half of the roles, sixteen in a round.
 _HALF = vary(
     _ALL, name="members", group="membership", leaves_out_half=True, num_rounds=60, evaluate_every=20

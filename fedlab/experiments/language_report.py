@@ -102,6 +102,10 @@ def write_report(path: Path, runs: pd.DataFrame) -> None:
         "price": ("What differential privacy costs", _price_table),
         "membership": ("Who took part", _membership_table),
         "protection": ("A secret under differential privacy", _protection_table),
+        "protection by epsilon": (
+            "The same with adapters, and at smaller epsilons",
+            _protection_table,
+        ),
     }
     for group, (title, table_fn) in titles.items():
         if group in groups:
