@@ -166,9 +166,7 @@ QUALITY = [
         for rank in (1, 2, 8, 16)
         for rate in (0.5, 1.0)
     ),
-    vary(
-        _ALL, name="all text in one place, SGD", num_clients=1, is_pooled=True, num_rounds=1,
-    ),
+    vary(_ALL, name="all text in one place, SGD", num_clients=1, is_pooled=True, num_rounds=1),
     vary(
         _ALL, name="all text in one place", num_clients=1, is_pooled=True, num_rounds=1,
         client_optimizer="adam", client_learning_rate=0.001, batch_size=32,
@@ -232,6 +230,7 @@ UNLEARNING = [
 ]  # fmt: skip
 
 # The price of differential privacy: 40 of 346 roles expected in a round.
+_EPSILONS = {"epsilon 8": 8.0, "epsilon 3": 3.0, "epsilon 1": 1.0}
 _PRICE = LanguageConfig(
     name="all parameters, clipped", group="price", num_clients=40, num_rounds=16, max_windows=16,
     clip=0.3, evaluate_every=8,
@@ -243,9 +242,9 @@ _CLIPPED = {
 PRICE = [
     *(vary(config, name=f"{what}, clipped") for what, config in _CLIPPED.items()),
     *(
-        vary(config, name=f"{what}, epsilon {epsilon:g}", target_epsilon=epsilon)
+        vary(config, name=f"{what}, {noise}", target_epsilon=epsilon)
         for what, config in _CLIPPED.items()
-        for epsilon in (8.0, 3.0, 1.0)
+        for noise, epsilon in _EPSILONS.items()
     ),
 ]
 
@@ -255,14 +254,13 @@ _EIGHT = vary(
     _SILOS, name="8 silos, clipped", group="protection", num_people=8, num_clients=8, num_rounds=30,
     max_windows=32, num_repeats=24, clip=2.0, evaluate_every=10,
 )  # fmt: skip
-_EPSILON = 8.0
 PROTECTION = [
     vary(
         _EIGHT, name=f"8 silos, {what}{f', secret {number}' * bool(number)}", secret=number,
         target_epsilon=epsilon,
     )
     for number in (0, 1, 2)
-    for what, epsilon in (("clipped", None), ("epsilon 8", _EPSILON))
+    for what, epsilon in (("clipped", None), ("epsilon 8", 8.0))
 ]  # fmt: skip
 
 # The same with adapters, at more epsilons. At twice the rate of four silos: at that rate adapters of eight
@@ -270,13 +268,10 @@ PROTECTION = [
 _EIGHT_OF_ADAPTERS = vary(
     _EIGHT, group="protection by epsilon", client_learning_rate=0.01, **_ADAPTERS
 )
-_EPSILONS = {f"epsilon {epsilon:g}": epsilon for epsilon in (_EPSILON, 3.0, 1.0)}
 PROTECTION += [
     vary(
-        _EIGHT_OF_ADAPTERS,
-        name=f"8 silos, adapters, {what}{f', secret {number}' * bool(number)}",
-        secret=number,
-        target_epsilon=epsilon,
+        _EIGHT_OF_ADAPTERS, name=f"8 silos, adapters, {what}{f', secret {number}' * bool(number)}",
+        secret=number, target_epsilon=epsilon,
     )
     for what, epsilon in {"clipped": None, **_EPSILONS}.items()
     for number in (0, 1, 2)
@@ -286,7 +281,7 @@ PROTECTION += [
         target_epsilon=epsilon,
     )
     for what, epsilon in _EPSILONS.items()
-    if epsilon != _EPSILON  # is above
+    if epsilon != 8.0  # is above
 ]  # fmt: skip
 
 # Who took part? A random half of the roles, sixteen in a round.
@@ -297,7 +292,7 @@ _MEMBERS = {
     "all parameters": _HALF,
     "adapters": vary(_HALF, client_learning_rate=1.0, **_ADAPTERS),
     "adapters, epsilon 8": vary(
-        _HALF, client_learning_rate=1.0, clip=0.3, target_epsilon=_EPSILON, **_ADAPTERS
+        _HALF, client_learning_rate=1.0, clip=0.3, target_epsilon=8.0, **_ADAPTERS
     ),
 }
 MEMBERSHIP = [vary(config, name=f"members, {what}") for what, config in _MEMBERS.items()]

@@ -17,6 +17,7 @@ from ray._private import worker as ray_worker
 _LOOPBACK = "127.0.0.1"
 _CONNECT_SECONDS = 5
 _SECONDS_TO_END = 5  # Ray needs two
+_NUM_STARTS = 2  # on a busy machine a first start can take longer than Ray waits
 # For the processes that Ray starts here. Ray (2.60) asks 169.254.169.254 and a name of Google's which
 # cloud this is, even with its statistics off; at this proxy nobody answers.
 _NOBODY_OUTSIDE = {
@@ -41,7 +42,7 @@ def connect(address: str | None, num_workers: int | None) -> Callable[[], None]:
     Raises:
         ConnectionError: No cluster answers at the address, it does not let this process in, or this
             process is connected to another.
-        RuntimeError: Ray does not start here, for example not in the time that it gives itself.
+        RuntimeError: Ray does not start here, for example twice not in the time that it gives itself.
     """
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     resolved = address and services.canonicalize_bootstrap_address(address)  # as Ray does
@@ -55,17 +56,7 @@ def connect(address: str | None, num_workers: int | None) -> Callable[[], None]:
     # No public switch (2.60): what Ray prints here about workers that died, in spite of `quiet`.
     ray_worker._worker_logs_enabled = False
     if address is None:
-        num_cpus = num_workers or len(os.sched_getaffinity(0))
-        before = psutil.Process().children(recursive=True)
-        try:
-            with _loopback_only():
-                ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **quiet)
-        except Exception as error:  # Ray raises the class Exception itself where time runs out
-            _end_ray_processes(before)
-            raise RuntimeError(
-                f"Ray did not start on this machine: {error} Ray waits half a minute for its own "
-                "processes. Close other programs and try again, or compile with runtime='local'."
-            ) from error
+        _start(num_cpus=num_workers or len(os.sched_getaffinity(0)), **quiet)
         return _shut_down
     # Ray itself tries for two minutes and then ends this process.
     channel = grpc.insecure_channel(resolved)
@@ -86,6 +77,24 @@ def connect(address: str | None, num_workers: int | None) -> Callable[[], None]:
             "token, set RAY_AUTH_MODE=token and copy its ~/.ray/auth_token (docs/cluster.md)."
         ) from error
     return ray.shutdown
+
+
+def _start(**settings: Any) -> None:
+    """Starts Ray on this machine alone; once more if it did not start."""
+    before = psutil.Process().children(recursive=True)
+    for attempt in range(1, _NUM_STARTS + 1):
+        try:
+            with _loopback_only():
+                ray.init(address="local", include_dashboard=False, **settings)
+            return
+        except Exception as error:  # Ray raises the class Exception itself where time runs out
+            _end_ray_processes(before)
+            if attempt == _NUM_STARTS:
+                raise RuntimeError(
+                    f"Ray did not start on this machine, tried {attempt} times: {error} Ray waits half "
+                    "a minute for its own processes. Close other programs and try again, or compile "
+                    "with runtime='local'."
+                ) from error
 
 
 def _shut_down() -> None:

@@ -85,16 +85,40 @@ def test_a_cluster_that_does_not_answer_is_named(process):
     assert not ray.is_initialized()
 
 
-def test_a_start_that_takes_too_long_is_a_clear_error_and_leaves_nothing(monkeypatch):
-    def run_out_of_time(*args):
-        raise RuntimeError("not yet")
+@pytest.fixture
+def run_out_of_time(monkeypatch):
+    """Returns a function after which Ray's start fails, the given number of times."""
 
-    # Ray asks in this loop whether its processes are there; its clock is half a minute ahead.
-    monkeypatch.setattr(connection.services, "get_node", run_out_of_time)
-    clock = itertools.count(0, 31)
-    monkeypatch.setattr(ray._private.node, "time", FakeTime(clock))
+    def prepare(num_times):
+        # Ray asks in a loop whether its processes are there; its clock is half a minute ahead.
+        ask, left = connection.services.get_node, iter(range(num_times))
+
+        def not_yet(*args):
+            if next(left, None) is None:
+                return ask(*args)
+            raise RuntimeError("not yet")
+
+        monkeypatch.setattr(connection.services, "get_node", not_yet)
+        monkeypatch.setattr(ray._private.node, "time", FakeTime(itertools.count(0, 31)))
+
+    return prepare
+
+
+def test_a_start_that_takes_too_long_is_tried_again(run_out_of_time):
+    run_out_of_time(1)
+    before = psutil.Process().children(recursive=True)
+    disconnect = connection.connect(None, 1)
+    assert ray.get(ray.remote(lambda: 3).remote()) == 3
+    disconnect()
+    assert processes.wait_until(lambda: psutil.Process().children(recursive=True) == before)
+
+
+def test_two_starts_that_take_too_long_are_a_clear_error_and_leave_nothing(run_out_of_time):
+    run_out_of_time(2)
     before, variables = psutil.Process().children(recursive=True), dict(os.environ)
-    with pytest.raises(RuntimeError, match=r"Ray did not start .*timed out.* runtime='local'"):
+    with pytest.raises(
+        RuntimeError, match=r"Ray did not start .*2 times.*timed out.* runtime='local'"
+    ):
         connection.connect(None, 1)
     assert processes.wait_until(lambda: psutil.Process().children(recursive=True) == before)
     assert not ray.is_initialized()
