@@ -22,6 +22,7 @@ from fedlab.checks import (
     check_number,
     check_text,
 )
+from fedlab.plots import alt_text
 
 COLORS: dict[str, str] = {  # safe for colour-blind readers (Okabe and Ito; Tol)
     "fed_avg": "#0072B2",
@@ -115,9 +116,11 @@ def legend_name(name: object) -> str:
 def use_style() -> None:
     """Sets matplotlib's defaults to `fedlab.mplstyle`: large text, 100 dpi.
 
-    It changes all figures that are made afterwards in this process.
+    It changes all figures that are made afterwards in this process. In a notebook, each is stored with
+    its description as alt text, for those who cannot see it.
     """
     plt.style.use(Path(__file__).with_name("fedlab.mplstyle"))
+    alt_text.tell_notebook()
 
 
 def new_axes(width: float, height: float) -> Axes:
