@@ -51,5 +51,4 @@ def choose_path(name: str, digests: Mapping[str, str], folder: Path | None) -> P
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Writes a figure as a PNG file, as a whole."""
-    with files.written_beside(path) as part:
-        figure.savefig(part, format="png", dpi=100)
+    files.write_picture(path, figure.savefig)

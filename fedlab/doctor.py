@@ -28,7 +28,8 @@ _AVX = "TensorFlow needs a CPU with AVX. In a virtual machine, pass the host's C
 _MEMORY = "A notebook takes 1-2 GB (real EMNIST: 3 GB and more). Close programs, shut kernels down."
 _DATASET = (
     f'Set it to "{dataset_names.DIGITS}", "{dataset_names.WRITER_DIGITS}", "{dataset_names.EMNIST}", '
-    "a name that your program registers, or the full path of a .sqlite or .sqlite.lzma file."
+    f'"{dataset_names.PLAYS}", a name that your program registers, or the full path '
+    "of a .sqlite or .sqlite.lzma file."
 )
 _MAGIC = {".sqlite": b"SQLite format 3\0", ".lzma": b"]\0\0", ".xz": b"\xfd7zXZ\0"}
 
@@ -129,6 +130,9 @@ def check_datasets() -> list[Check]:
         dataset_names.DIGITS: digits,
         dataset_names.WRITER_DIGITS: _check_writer_digits(),
         dataset_names.EMNIST: _check_emnist(),
+        dataset_names.PLAYS: Check(
+            f"data: {dataset_names.PLAYS}", "embedded, texts: for lessons 11 to 13"
+        ),
     }
     if chosen not in checks:
         checks[chosen] = _check_other(chosen)

@@ -11,7 +11,7 @@ import re
 import stat
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,7 +43,7 @@ def cache_dir() -> Path:
         ) from error
 
 
-def resolve_target(path: Path, first_line: str = "") -> Path:
+def resolve_target(path: Path, first_line: str = "", mark: bytes = b"") -> Path:
     """Follows symbolic links and checks that this program may write a file there.
 
     Args:
@@ -51,6 +51,7 @@ def resolve_target(path: Path, first_line: str = "") -> Path:
         first_line: A regular expression that the first line of an existing file must match, so that
             only a file that this program wrote is replaced. An empty file is always replaced.
             Default: the name alone shows that the file is this program's.
+        mark: Bytes that the first 64 KiB of an existing file must contain, for files without lines.
 
     Returns:
         The path without symbolic links. The links stay.
@@ -71,14 +72,19 @@ def resolve_target(path: Path, first_line: str = "") -> Path:
             f"{path} belongs to another user or is read-only. It was left as it is: choose another "
             "path."
         )
-    if first_line and status.st_size:
-        with target.open(encoding="utf-8", errors="replace") as file:
-            if not re.search(first_line, file.readline(_MAX_LINE)):
-                raise ValueError(
-                    f"{path} exists and was not written by fedlab. It was left as it is: choose "
-                    "another path, or move the file away."
-                )
+    if status.st_size and not _is_ours(target, first_line, mark):
+        raise ValueError(
+            f"{path} exists and was not written by fedlab. It was left as it is: choose another path, "
+            "or move the file away."
+        )
     return target
+
+
+def _is_ours(target: Path, first_line: str, mark: bytes) -> bool:
+    with target.open("rb") as file:
+        start = file.read(_MAX_LINE)
+    line = start.decode(errors="replace").splitlines()[0]
+    return re.search(first_line, line) is not None and mark in start
 
 
 @contextlib.contextmanager
@@ -102,7 +108,7 @@ def create_part(target: Path, mode: int = 0o666) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def written_beside(
-    target: Path, *, mode: int | None = None, first_line: str = ""
+    target: Path, *, mode: int | None = None, first_line: str = "", mark: bytes = b""
 ) -> Iterator[Path]:
     """Creates a file beside a target, which replaces the target if no error is raised.
 
@@ -110,16 +116,17 @@ def written_beside(
         target: The file to be written; symbolic links are followed.
         mode: Permission bits. Default: those of the file that is replaced; a new file's are the
             umask's.
-        first_line: See `resolve_target`.
+        first_line: As in `resolve_target`.
+        mark: As in `resolve_target`.
 
     Yields:
         The path of the file to write to.
 
     Raises:
-        ValueError: The target is not a regular file, or not this program's (see `first_line`).
+        ValueError: The target is not a regular file, or not this program's.
         PermissionError: The target belongs to another user or is read-only.
     """
-    target = resolve_target(target, first_line)
+    target = resolve_target(target, first_line, mark)
     if mode is None and target.exists():
         mode = stat.S_IMODE(target.stat().st_mode)
     with create_part(target, 0o666 if mode is None else mode) as part:
@@ -129,16 +136,31 @@ def written_beside(
         os.replace(part, target)
 
 
+def write_picture(target: Path, save_fn: Callable[..., object]) -> None:
+    """Writes a figure as a PNG file, as a whole, and marks it as this program's.
+
+    Args:
+        target: The file to be written.
+        save_fn: The figure's method `savefig`.
+
+    Raises:
+        ValueError: The target is not a regular file, or is a picture that another program wrote.
+        PermissionError: The target belongs to another user or is read-only.
+    """
+    with written_beside(target, mark=b"Software\x00fedlab") as part:
+        save_fn(part, format="png", dpi=100, metadata={"Software": "fedlab"})
+
+
 def write_text(target: Path, text: str, *, first_line: str = "") -> None:
     """Writes a text file as a whole; whoever reads it sees the old text or the new.
 
     Args:
         target: The file to be written; its folder is made if it does not exist.
         text: The file's new content.
-        first_line: See `resolve_target`.
+        first_line: As in `resolve_target`.
 
     Raises:
-        ValueError: The target is not a regular file, or not this program's (see `first_line`).
+        ValueError: The target is not a regular file, or not this program's.
         PermissionError: The target belongs to another user or is read-only.
     """
     resolve_target(target).parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from helpers import serving, studies, tiny
+from matplotlib.figure import Figure
 
 import fedlab.runtime.native.worker
 from fedlab import checkpoints, data, files
@@ -194,6 +195,7 @@ def test_an_empty_file_and_a_run_s_csv_are_replaced(train, target):
         lambda path, table: results.write_results(path, table, seed=0, digests={"tiny": "00"}),
         report.write_csv,
         lambda path, table: report.write_report(path, "rates", table),
+        lambda path, table: files.write_picture(path, Figure().savefig),
     ],
 )
 def test_a_foreign_file_is_not_replaced_by_results(tmp_path, target, write):

@@ -96,6 +96,14 @@ def test_every_picture_has_its_caption_below():
                 assert below.source.startswith("*"), (name, cell.source)
 
 
+def test_every_picture_says_what_is_drawn():
+    for name, notebook in NOTEBOOKS.items():
+        for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+            if "image/png" in output.get("data", {}):
+                told = output.metadata.get("image/png", {}).get("alt", "")
+                assert len(told) > 20, (name, told)
+
+
 def test_the_parts_of_a_lesson_stand_in_their_order():
     for name, notebook in NOTEBOOKS.items():
         headings = re.findall(r"^#{1,2} .+$", prose(notebook), re.MULTILINE)

@@ -90,11 +90,21 @@ def find_start(
     rng = random_stream("model inversion: starts", seed, place)
     size = 2 * num_directions
     for number in range(num_iterations):
-        images = np.clip(GREY + _START_NOISE * _smooth(rng, size, 2.0), 0, 1).astype(np.float32)
+        images = draw_starts(rng, size)
         is_label, _ = reward_fn(images, label)
         if is_label.any():
             return images[int(is_label.argmax())], size * (number + 1)
     return None, size * num_iterations
+
+
+def draw_starts(rng: np.random.Generator, num_images: int) -> np.ndarray:
+    """Draws random smooth images: float32 (num_images, 28, 28) in [0, 1].
+
+    Args:
+        rng: Where they are drawn from.
+        num_images: Number of images.
+    """
+    return np.clip(GREY + _START_NOISE * _smooth(rng, num_images, 2.0), 0, 1).astype(np.float32)
 
 
 def _smooth(rng: np.random.Generator, num_images: int, width: float) -> np.ndarray:

@@ -68,8 +68,9 @@ def by_gradient(
     """Follows the gradient of the confidence with respect to the image: the white box of the paper.
 
     Each step moves the image by `step` times the gradient of the log confidence, divided by the largest
-    absolute entry of the gradient, and pixels stay in [0, 1]. The image with the largest confidence is
-    returned. The paper's attack on faces follows the gradient, too; its processing of the image between
+    absolute entry of the gradient, and pixels stay in [0, 1]. Where the gradient is 0, as where no unit
+    of a layer of ReLUs is active, the search goes on from a random smooth image. The image with the
+    largest confidence is returned. The paper's attack on faces follows the gradient, too; its processing of the image between
     steps is left out.
 
     Args:
@@ -90,11 +91,9 @@ def by_gradient(
     num_iterations = check_count("num_iterations", num_iterations)
     step = check_number("step", step, above=0, at_most=1)
     seed = check_seed(seed)
-    noise = [
-        random_stream("model inversion: gradient", seed, place).standard_normal((28, 28))
-        for place in range(len(wanted))
-    ]
-    images = np.clip(inversion_search.GREY + 0.01 * np.stack(noise), 0, 1).astype(np.float32)
+    rngs = [random_stream("model inversion: gradient", seed, place) for place in range(len(wanted))]
+    noise = np.stack([rng.standard_normal((28, 28)) for rng in rngs])
+    images = np.clip(inversion_search.GREY + 0.01 * noise, 0, 1).astype(np.float32)
     best, confidence = images, np.full(len(wanted), -1.0)
     for _ in range(num_iterations):
         current, gradient = _value_and_gradient(model, images, wanted)
@@ -102,6 +101,8 @@ def by_gradient(
         best = np.where(is_better[:, None, None], images, best)
         confidence = np.where(is_better, current, confidence)
         images = inversion_search.move(images, gradient, step)
+        for place in np.flatnonzero(~gradient.any(axis=(1, 2))):
+            images[place] = inversion_search.draw_starts(rngs[place], 1)[0]
     return InvertedClasses(best, confidence, num_iterations * len(wanted))
 
 

@@ -8,7 +8,8 @@ $E$ that are not zero are the tokens that were there, in any case.
 The gradient of the first attention's matrix is a sum of outer products of what came in. So what came in
 lies in the span of its columns, and each pair of a token and a place can be tested on its own (DAGER,
 Petrov et al., NeurIPS 2024). That reads several windows, as long as all their tokens together are fewer
-than the width.
+than the width. Adapters (LoRA) leave the embedding alone, but the change of the first one's A, (width,
+rank), lies in the same span: it reads windows that have together no more tokens than the rank.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ import numpy as np
 from fedlab.checks import check_array, check_mapping, check_number
 
 Arrays: TypeAlias = Mapping[str, np.ndarray]
-_EMBEDDING, _PLACES, _ATTENTION = "embedding", "position", "0.qkv"
+_EMBEDDING, _PLACES, _ATTENTION, _ADAPTER = "embedding", "position", "0.qkv", "0.qkv.a"
 _SMALLEST_NORM = 1e-5  # of the RMS norm, as in `fedlab.models.transformer`
 _RANK_TOLERANCE = 1e-6  # of the largest singular value
 _PSEUDO_INVERSE_TOLERANCE = 1e-7
@@ -71,20 +72,23 @@ def read_places(
     """Returns which tokens may stand at which places of an update's windows.
 
     Args:
-        update: The gradient, or the change after one step: "0.qkv", (width, 3 width).
-        weights: What the client began with: "embedding", "position" and "0.attention_norm".
+        update: The gradient, or the change after one step: "0.qkv", (width, 3 width); of adapters
+            "0.qkv.a", (width, rank), after any number of steps: what comes in is frozen.
+        weights: What the client began with: "embedding", "position" and "0.attention_norm"; of adapters
+            these are the model's constants.
         tolerance: Share of a vector's length that may lie outside the span, above 0 and below 1.
 
     Returns:
         `(tokens, places)`: int64 (n,) both, the pairs that lie in the span. True ones are among them
-        as long as all windows together have fewer tokens than the width; false ones may be.
+        as long as all windows together have fewer tokens than the width, or, of adapters, no more than
+        the rank; false ones may be. An update that is 0 gives none.
 
     Raises:
         ValueError: An array is missing, or the tolerance is out of range.
     """
     check_number("tolerance", tolerance, above=0, below=1)
-    gradient = _get(update, _ATTENTION)
-    directions, sizes, _ = np.linalg.svd(gradient)
+    name = _ADAPTER if _ADAPTER in check_mapping("update", update) else _ATTENTION
+    directions, sizes, _ = np.linalg.svd(_get(update, name))
     rank = int((sizes > sizes[0] * _RANK_TOLERANCE).sum())
     span = directions[:, :rank]
     embedding, places = _get(weights, _EMBEDDING, "weights"), _get(weights, _PLACES, "weights")

@@ -72,7 +72,7 @@ def group_noise_multiplier(config: LedgerConfig, num_members: int) -> float:
     return noise_multiplier
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=64)  # a ledger has some 25
 def compile_rounds(
     config: LedgerConfig,
     num_members: int,

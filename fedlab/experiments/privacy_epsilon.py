@@ -22,7 +22,7 @@ import pandas as pd
 from fedlab import learning, models, runtime
 from fedlab.data import FederatedDataset
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
-from fedlab.dp import accounting, audit, canaries
+from fedlab.dp import audit, canaries
 from fedlab.dp.privacy_plan import PrivacyPlan
 from fedlab.experiments.central_training import Weights
 from fedlab.experiments.privacy_configs import EpsilonConfig
@@ -192,37 +192,25 @@ def write_report(path: Path, table: pd.DataFrame) -> None:
         path: The Markdown file.
         table: The study's results file.
     """
-    titles = "data | run | epsilon | delta | at 1 / (10 N) | accuracy | largest audited epsilon"
-    lines = [f"| {titles} |", f"| --- | --- |{' ---: |' * 5}"]
+    titles = "data | run | epsilon | delta | accuracy | largest audited epsilon"
+    lines = [f"| {titles} |", f"| --- | --- |{' ---: |' * 4}"]
     for (dataset, name), rows in table.groupby(["dataset", "name"], sort=False):
         row, audited = rows.iloc[0], rows.audit_epsilon.max()
         cells = [
             _write_epsilon(row.epsilon),
             f"{row.delta:.2g}",
-            _write_epsilon(_epsilon_at_default_delta(row)),
             f"{rows.accuracy.mean():.2%}",
             "–" if math.isnan(audited) else f"{audited:.2f}",
         ]
         lines.append(f"| {dataset} | {name} | {' | '.join(cells)} |")
     explained = (
         f"Accuracy on the test digits of all writers, mean over {table.seed.nunique()} seeds; "
-        "epsilon in nats, of whole writers and all rounds, at the delta beside it, and of the same "
-        "rounds and noise at delta 1 / (10 N) for N writers who may be drawn. The audit "
+        "epsilon in nats, of whole writers and all rounds, at the delta beside it. The audit "
         "gives a lower bound with 95% confidence; the largest of the seeds is shown."
     )
     made = "Made by `python -m fedlab study privacy_epsilon --report` from the CSV file beside it."
     parts = ["# Accuracy against epsilon", "\n".join(lines), explained, cite_data(table), made]
     write_text(path, "\n\n".join(filter(None, parts)) + "\n", first_line=FIRST_LINE)
-
-
-def _epsilon_at_default_delta(row: pd.Series) -> float:
-    """Returns what the row's noise gives at today's delta; the file may be of an older one."""
-    return accounting.epsilon(
-        row.noise_multiplier,
-        num_clients=row.expected_num_clients,
-        population=row.population,
-        num_rounds=row.num_rounds,
-    )
 
 
 def _write_epsilon(epsilon: float) -> str:

@@ -287,6 +287,6 @@ def write_report(path: Path, table: pd.DataFrame) -> None:
     """
     table = summarize(table)
     files.write_text(path, to_markdown(table), first_line=FIRST_LINE)
-    with files.written_beside(path.with_suffix(".png")) as part, matplotlib.rc_context():
+    with matplotlib.rc_context():
         plots.use_style()
-        plots.ledger(table).savefig(part, format="png", dpi=100)
+        files.write_picture(path.with_suffix(".png"), plots.ledger(table).savefig)

@@ -61,6 +61,10 @@ class LeakConfig(Config):
 
 _ONE = LeakConfig(name="one window")
 _SHORT = vary(_ONE, name="one window of 16 tokens", context=16)
+# Adapters begin with B = 0, so their A changes from the second step on.
+_ADAPTERS = vary(
+    _ONE, name="adapters", trained="lora", rank=4, num_epochs=5, client_learning_rate=0.5
+)
 LEAKS = [
     _ONE,
     vary(_ONE, name="one window, 5 epochs", num_epochs=5),
@@ -85,5 +89,20 @@ LEAKS = [
         vary(_ONE, name=f"one window, noise {noise:g} times the update", noise=noise)
         for noise in (0.03, 0.1, 0.3, 1.0, 3.0)
     ),
-    vary(_ONE, name="one window, adapters", trained="lora", rank=4),
+    vary(_ADAPTERS, name="one window, adapters of rank 4"),
+    *(
+        vary(_ADAPTERS, name=f"one window of {size} tokens, adapters of rank {size}", context=size, rank=size)
+        for size in (4, 16)
+    ),
+    *(
+        vary(
+            _ADAPTERS, name=f"sum of {count} clients, 4 tokens each, adapters of rank 16", context=4,
+            rank=16, num_clients=count,
+        )
+        for count in (2, 4, 16)
+    ),
+    vary(
+        _ADAPTERS, name="sum of 4 clients, 4 tokens each, adapters of rank 16, masks", context=4, rank=16,
+        num_clients=4, secure_sum="secagg",
+    ),
 ]  # fmt: skip

@@ -71,6 +71,27 @@ def test_the_model_is_sure_of_the_image(model, weights, knowledge):
         np.testing.assert_allclose(result.confidence, answers[range(3), LABELS], atol=1e-5)
 
 
+def test_it_leaves_a_start_without_a_gradient():
+    def create_silent_on_grey():  # the only unit is active on images that are lighter than 0.55
+        model = tf.keras.Sequential(
+            [
+                tf.keras.layers.Input((28, 28, 1)),
+                tf.keras.layers.Conv2D(1, 4, activation="relu"),
+                tf.keras.layers.GlobalAveragePooling2D(),
+                tf.keras.layers.Dense(2),
+            ]
+        )
+        kernel = np.full((4, 4, 1, 1), 1 / 16)
+        model.set_weights([kernel, np.array([-0.55]), np.array([[0.0, 20.0]]), np.zeros(2)])
+        return model
+
+    weights = tff.learning.models.ModelWeights(create_silent_on_grey().get_weights(), [])
+    result = model_inversion.by_gradient(
+        weights, [1], create_fn=create_silent_on_grey, num_iterations=60
+    )
+    assert result.confidence[0] > 0.9
+
+
 def test_each_query_is_counted(model):
     for labels_alone, function in (
         (False, model_inversion.from_confidences),

@@ -60,11 +60,25 @@ def test_several_short_windows_are_read_token_by_token(windows):
     assert true <= pairs and len(pairs) < 100 * len(true)
 
 
-def test_an_update_of_adapters_has_nothing_to_read():
-    model = adapters.build_lora_model(MAIN, WEIGHTS)
+@pytest.mark.parametrize(
+    "num_tokens, rank, is_read", [(4, 4, True), (16, 16, True), (64, 4, False)]
+)
+def test_an_update_of_adapters_gives_away_texts_that_are_no_longer_than_the_rank(
+    windows, num_tokens, rank, is_read
+):
+    """In the change of the first A, by hand: A collects the inputs times the gradient that B passes."""
+    model = adapters.build_lora_model(MAIN, WEIGHTS, rank=rank)
     for attack in (text_inversion.read_bag, text_inversion.read_window):
         with pytest.raises(ValueError, match="must have the array 'embedding'"):
             attack(model.trainable)
+    tokens = windows[0][:1, :num_tokens]
+    vectors = WEIGHTS["embedding"][tokens[0]] + WEIGHTS["position"][:num_tokens]
+    vectors /= np.sqrt((vectors**2).mean(axis=1, keepdims=True) + 1e-5)
+    passed = np.random.default_rng(0).normal(size=(num_tokens, rank))
+    change = {"0.qkv.a": (vectors * WEIGHTS["0.attention_norm"]).T @ passed}
+    pairs = set(zip(*text_inversion.read_places(change, model.constants), strict=True))
+    true = {(int(token), place) for place, token in enumerate(tokens[0])}
+    assert (true <= pairs) if is_read else not (true & pairs)
 
 
 def test_a_context_that_is_longer_than_the_width_is_refused():

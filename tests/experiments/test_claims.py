@@ -18,7 +18,7 @@ STORED = Evidence(ROOT / "results", ROOT / "notebooks")
 BY_ID = {claim.id: claim for claim in CLAIMS}
 TABLES = """improvements_digits improvements_writer_digits ladder_digits ladder_writer_digits
     non_iid_digits non_iid_writer_digits edge baseline privacy_ledger
-    privacy_epsilon statements_digits language language_rounds""".split()
+    privacy_epsilon statements_digits language language_rounds text_leaks""".split()
 
 
 UPLOADS = pd.DataFrame(
@@ -153,7 +153,22 @@ def ledger(**columns):
             {f"non_iid_{REAL}": put("rounds_to_target", float("nan"), algorithm="fed_avg")},
             "does not hold",
         ),
-        (training.most_direct, fifty(-0.9), "holds if"),
+        (training.most_direct, fifty(-0.9), "does not hold"),
+        (
+            training.most_direct,
+            {f"improvements_{REAL}": add(0.5, model="deeper_cnn")},
+            "holds",
+        ),
+        (
+            training.suggestion(
+                {"model": "deeper_cnn"},
+                others=[{"model": "deeper_cnn", "num_rounds": 50}],
+                against={"num_rounds": 50},
+            ),
+            fifty(0.5),
+            "does not hold",
+        ),
+        (training.suggestion({"num_rounds": 50}, condition="x"), fifty(0.5), "holds if"),
         (training.most_direct, both("improvements", put("accuracy", 0.1)), "does not hold"),
         (training.all_together, as_eight(0.9), "holds"),
         (training.all_together, as_eight(-0.1), "does not hold"),
@@ -214,7 +229,12 @@ def ledger(**columns):
         (privacy.hides_single_updates("ckks", "x"), ledger(membership_low=0.4), "holds"),
         (privacy.all_in_one, ledger(reconstruction_ssim=0.9), "does not hold"),
         (privacy.all_in_one, ledger(membership_low=0.4), "holds"),
-        (privacy.model_reveals_members, ledger(membership_low=0.4), "does not hold"),
+        (privacy.all_in_one, ledger(membership_low=0.6), "does not hold"),
+        (
+            language.updates_hide_text,
+            {"text_leaks": put("window_share", 0.01, name="one window")},
+            "holds if",
+        ),
         (privacy.privacy_and_performance, {"privacy_epsilon": put("accuracy", 0.9)}, "holds"),
         (
             privacy.privacy_and_performance,
@@ -236,7 +256,6 @@ def ledger(**columns):
             {"language_rounds": put("ratio", 2.0, part="the head at one place")},
             "holds if",
         ),
-        (privacy.old_python_only, {"baseline": put("versions", "Python 3.8.8, x 1")}, "holds"),
     ],
 )
 def test_another_result_gives_another_verdict(judge, changes, verdict):

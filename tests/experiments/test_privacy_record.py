@@ -83,6 +83,15 @@ def test_a_request_of_deletion_says_how_it_was_met():
         build(deletions=[DeletionRequest("c1", 2, "not met yet")])
 
 
+def test_who_says_that_an_influence_is_gone_has_an_attack_on_that_client():
+    request = DeletionRequest("c1", 1, "retrained without the client", is_influence_tested=True)
+    with pytest.raises(ValueError, match="influence of client 'c1' was tested.*Found none"):
+        build(deletions=[request])
+    attack = AttackOutcome("x", "extraction", client_id="c1", num_clients_tested=1, **GUESSING)
+    (row,) = section(build(deletions=[request], attacks=[attack]), "deletion requests")
+    assert row["is influence tested"] == "yes" and row["told by"].startswith("stated")
+
+
 NASTY = "a | b\n\n# heading\r\n| --- | <script>x</script> **bold** [x](y) `c` $z$ & \u202e\x00 \\|"
 
 

@@ -48,6 +48,9 @@ LEAKS = {"estimate": 0.7, "low": 0.6, "high": 0.8}
         ([outcome(estimate=0.3, low=0.2, high=0.4), TESTED[1]], "0.2 to 0.4"),
         ([*TESTED, outcome("membership", **OVER_ALL, **LEAKS)], "membership for all clients"),
         ([outcome("membership"), outcome("update")], "no test of extraction"),
+        ([outcome(high=0.62), TESTED[1]], "extraction allows up to 0.62"),
+        ([*TESTED, outcome("queries", low=0.0, high=0.99)], "queries allows up to 0.99"),
+        ([outcome(estimate=1, low=1, high=1, chance=1), TESTED[1]], "chance of 1 of guessing"),
     ],
 )
 def test_an_untested_model_is_not_called_anonymous(attacks, text):

@@ -7,9 +7,26 @@ from fedlab.experiments import language_report
 from fedlab.experiments.claims.claim import Figure, Judgement, build_figure
 from fedlab.experiments.claims.evidence import Evidence
 
-_STUDY, _ROUNDS, _PLAYS = "language", "language_rounds", "plays"
+_STUDY, _ROUNDS, _LEAKS, _PLAYS = "language", "language_rounds", "text_leaks", "plays"
+MAX_READ = 5.0  # % of the tokens: what guessing could perhaps give
 USUAL_EPSILON = 8.0
 MAX_FACTOR = 10.0  # of time: what training could perhaps pay
+
+
+def updates_hide_text(evidence: Evidence) -> Judgement:
+    """Judges whether data that stay with the client are protected: is a text read in an update?"""
+    rows = evidence.table(_LEAKS)
+    rows = rows[rows.name == "one window"]
+    if rows.empty:
+        raise ValueError(f"{_LEAKS}.csv must have rows of 'one window'. Found none.")
+    values = 100 * rows.window_share
+    unit = "% of a text's tokens, read in its update"
+    figure = build_figure(
+        [values.mean(), values.min(), values.max()], unit, _PLAYS, f"{_LEAKS}.csv"
+    )
+    if values.min() > MAX_READ:
+        return Judgement("does not hold", "The server reads a client's text in its update.", figure)
+    return Judgement("holds if", "nobody asks the finished model", figure)
 
 
 def noise_lowers_risk(evidence: Evidence) -> Judgement:
@@ -30,7 +47,7 @@ def noise_lowers_risk(evidence: Evidence) -> Judgement:
         return Judgement("does not hold", "The secret is known as well as without noise.", figure)
     gain = language_report.gain(noised).mean
     if gain < 0:
-        reason = "many clients share the noise: with eight it keeps the secret and ruins the model"
+        reason = "the model may be ruined: no number of clients that was tried keeps both"
         return Judgement("holds if", reason, figure)
     return Judgement("holds", "The secret is kept, and the model gains.", figure)
 

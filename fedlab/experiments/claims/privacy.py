@@ -67,7 +67,7 @@ def noise_bounds_influence(evidence: Evidence) -> Judgement:
 
 
 def noise_stops_attackers(evidence: Evidence) -> Judgement:
-    """Judges whether noise stops inference: of members by the model, of digits by the server."""
+    """Judges whether noise stops inference: of members by the model, else of digits by the server."""
     rows = _rows(evidence, "noise")
     strongest = rows[rows.target_epsilon == rows.target_epsilon.min()]
     figure = _membership(strongest)
@@ -75,7 +75,8 @@ def noise_stops_attackers(evidence: Evidence) -> Judgement:
     if hides_members and not _is_seen(strongest):
         return Judgement("holds", "Neither members nor digits are found.", figure)
     if hides_members:
-        reason = "the attacker has the model alone: a server sees the updates before the noise"
+        epsilon = strongest.target_epsilon.iloc[0]
+        reason = f"epsilon is small: at {epsilon:g} this attack finds no members, others may"
         return Judgement("holds if", reason, figure)
     return Judgement("does not hold", "Members are found in spite of the noise.", figure)
 
@@ -140,21 +141,9 @@ def all_in_one(evidence: Evidence) -> Judgement:
     if _is_seen(rows):
         return Judgement("does not hold", "Digits are seen in the noised sum.", figure)
     if rows.membership_low.mean() > 0.5:
-        reason = (
-            "defences are added: the division of work alone is none, and members are found still"
-        )
-        return Judgement("holds if", reason, figure)
+        reason = "Alone it is no defence, and with masks and noise members are found still."
+        return Judgement("does not hold", reason, figure)
     return Judgement("holds", "Neither attack finds anything.", figure)
-
-
-def model_reveals_members(evidence: Evidence) -> Judgement:
-    """Judges inference from the model's output: are members told from others?"""
-    rows = _rows(evidence, "none")
-    figure = _membership(rows)
-    if rows.membership_low.mean() > 0.5:
-        reason = "membership is meant: the course rebuilds digits from updates, not from outputs"
-        return Judgement("holds if", reason, figure)
-    return Judgement("does not hold", "Members are not told from others.", figure)
 
 
 def _edge_ratios(evidence: Evidence, column: str) -> dict[str, statistics.Interval]:
@@ -185,7 +174,8 @@ def _edge_relieves(
     if all(is_less):
         return Judgement("holds", reasons[0], figure)
     if any(is_less):
-        return Judgement("holds if", "the data is that of one of the two data sets", figure)
+        names = [name for name, less in zip(ratios, is_less, strict=True) if less]
+        return Judgement("holds if", f"the data is {' or '.join(names)}: not on the other", figure)
     is_more = all(ratio.low > 1 for ratio in ratios.values())
     return Judgement("does not hold", reasons[1] if is_more else "No difference is shown.", figure)
 
@@ -208,14 +198,3 @@ def edge_saves_traffic(evidence: Evidence) -> Judgement:
     )
     unit = "times the bytes that a central server receives"
     return _edge_relieves(evidence, "server_bytes_in", unit, reasons)
-
-
-def old_python_only(evidence: Evidence) -> Judgement:
-    """Judges “Python 3.8 only”: with which Python were the results made?"""
-    versions = evidence.table("baseline").versions.iloc[0]
-    python = versions.split(",")[0].removeprefix("Python ")
-    minor = int(python.split(".")[1])
-    figure = Figure(float(f"3.{minor:02d}"), None, None, "Python", "–", "baseline.csv")
-    if minor == 8:
-        return Judgement("holds", "The results were made with it.", figure)
-    return Judgement("does not hold", f"This course runs on Python {python}.", figure)

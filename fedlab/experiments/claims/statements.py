@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from fedlab.experiments import article
 from fedlab.experiments.claims.claim import Figure, Judgement, build_figure, wilson
 from fedlab.experiments.claims.evidence import Evidence, difference
 from fedlab.experiments.claims.training import in_points
@@ -60,25 +61,34 @@ def until_it_converges(evidence: Evidence) -> Judgement:
         reason = (
             "a rule says when, and some accuracy may be lost: the curve has flat parts"
             if in_time
-            else "there is no limit of rounds: the rule had not stopped all runs"
+            else "a limit ends what the rule does not: it had not stopped all runs"
         )
         return Judgement("holds if", reason, figure)
     return Judgement("does not hold", "The rule neither stops nor keeps the accuracy.", figure)
 
 
+def _printed(accuracy: float, num_digits: int) -> tuple[Figure, float, float]:
+    """Returns a share that the article prints, in percent, and the ends of its interval."""
+    (right,) = article.count_right([accuracy], num_digits)
+    low, high = (100 * end for end in wilson(right, num_digits))
+    source = f"{right} of {num_digits} digits"
+    return Figure(100 * right / num_digits, low, high, "%", "the article's", source), low, high
+
+
 def printed_test_accuracy(evidence: Evidence) -> Judgement:
     """Judges the article's 14.04%, which is 8 of 57 digits: can it be told from guessing?"""
-    low, high = wilson(8, 57)
-    figure = Figure(100 * 8 / 57, 100 * low, 100 * high, "%", "the article's", "8 of 57 digits")
-    if low <= GUESSING <= high:
-        return Judgement("does not hold", "57 digits cannot tell it from guessing.", figure)
+    figure, low, high = _printed(article.TEST_ACCURACY, article.NUM_TEST_DIGITS)
+    if low <= 100 * GUESSING <= high:
+        reason = f"{figure.source} are meant, which cannot tell it from guessing"
+        return Judgement("holds if", reason, figure)
     return Judgement("holds", "It differs from guessing.", figure)
 
 
 def printed_accuracy_rises(evidence: Evidence) -> Judgement:
     """Judges the printed training accuracy: 44 of 480 digits in round 1, 73 in round 10."""
-    (_, first_high), (low, high) = wilson(44, 480), wilson(73, 480)
-    figure = Figure(100 * 73 / 480, 100 * low, 100 * high, "%", "the article's", "73 of 480 digits")
+    (_, _, first_high), (figure, low, _) = (
+        _printed(article.ACCURACIES[place], article.NUM_TRAIN_DIGITS) for place in (0, -1)
+    )
     if low > first_high:
         return Judgement("holds", "The intervals of rounds 1 and 10 do not meet.", figure)
     return Judgement("does not hold", "The intervals of rounds 1 and 10 meet.", figure)

@@ -43,7 +43,11 @@ def show_ends(figure: Figure) -> str:
 
 
 def suggestion(
-    *as_written: Changes, others: Sequence[Changes] = (), otherwise: str = ""
+    *as_written: Changes,
+    others: Sequence[Changes] = (),
+    against: Changes | None = None,
+    otherwise: str = "",
+    condition: str = "",
 ) -> JudgeFn:
     """Returns a judge of a suggestion: does the accuracy rise, seed by seed, above the baseline's?
 
@@ -53,7 +57,9 @@ def suggestion(
     Args:
         *as_written: The settings that it changes. More than one: the first that the study has.
         others: Other versions of the suggestion.
+        against: What these are held against. Default: the baseline.
         otherwise: The condition, where only another version helps.
+        condition: A condition, where it helps on both data sets.
     """
 
     def judge(evidence: Evidence) -> Judgement:
@@ -63,6 +69,8 @@ def suggestion(
             rises[dataset] = rows[dataset].low > 0
         figure = in_points(rows[REAL], REAL, f"improvements_{REAL}.csv")
         if all(rises.values()):
+            if condition:
+                return Judgement("holds if", condition, figure)
             return Judgement("holds", "On both data sets.", figure)
         if rises[REAL]:
             other = in_points(rows[SIMULATED], SIMULATED, "")
@@ -71,19 +79,25 @@ def suggestion(
         if rises[SIMULATED]:
             return Judgement("holds if", "on the simulated writers alone", figure)
         for changes in others:
-            if _improvement(evidence, REAL, [changes]).low > 0:
-                return Judgement("holds if", otherwise, figure)
+            if _improvement(evidence, REAL, [changes], against).low > 0:
+                is_real = _improvement(evidence, SIMULATED, [changes], against).low <= 0
+                reason = otherwise + ", and the writers are the real ones" * is_real
+                return Judgement("holds if", reason, figure)
         return Judgement("does not hold", "No version that was tried raises the accuracy.", figure)
 
     return judge
 
 
-def _improvement(evidence: Evidence, dataset: str, versions: Sequence[Changes]) -> pd.Series:
+def _improvement(
+    evidence: Evidence, dataset: str, versions: Sequence[Changes], against: Changes | None = None
+) -> pd.Series:
     file = f"improvements_{dataset}"
     table = evidence.table(file)
+    baseline = find_name(table, against) if against else str(table.name.iloc[0])
     for changes in versions:
-        if name := find_name(table, changes):
-            return difference(table, name, table.name.iloc[0])
+        name = find_name(table, changes)
+        if name and baseline:
+            return difference(table, name, baseline)
     raise ValueError(f"{file}.csv has no configuration that changes {[*versions][-1]}.")
 
 
@@ -108,7 +122,8 @@ def better_on_skewed_clients(algorithm: str) -> JudgeFn:
         if all(better):
             return Judgement("holds", "Where clients differ most; on both data sets.", figure)
         if any(better):
-            return Judgement("holds if", "the data is that of one of the two data sets", figure)
+            name = next(name for name, row in best.items() if row.low > 0)
+            return Judgement("holds if", f"the data is {name}: not on the other", figure)
         reason = "Even the best setting does not beat FedAvg where clients differ most."
         return Judgement("does not hold", reason, figure)
 
@@ -152,10 +167,10 @@ def most_direct(evidence: Evidence) -> Judgement:
     alone = gains.loc[[name for name in gains.index if groups[name].startswith("2 ")]]
     if rank == 1 and alone.low.iloc[0] > 0:
         return Judgement("holds", "Nothing else that was tried gains more.", figure)
-    if gains.low[first] > 0:
-        reason = f"both are done (“{first}”): alone, the model gives {100 * alone.difference.iloc[0]:+.1f}"
-        return Judgement("holds if", reason, figure)
-    return Judgement("does not hold", "Neither raises the accuracy.", figure)
+    if gains.low[first] > 0 and alone.low.iloc[0] > 0:
+        return Judgement("holds if", f"“{best.index[0]}” is not tried", figure)
+    reason = f"Alone, another model gives {100 * alone.difference.iloc[0]:+.1f}; the figure is of “{first}”."
+    return Judgement("does not hold", reason, figure)
 
 
 def all_together(evidence: Evidence) -> Judgement:
@@ -170,7 +185,8 @@ def all_together(evidence: Evidence) -> Judgement:
     if all(rises):
         return Judgement("holds", "On both data sets.", figure)
     if any(rises):
-        return Judgement("holds if", "the data is that of one of the two data sets", figure)
+        name = next(name for name, row in rows.items() if row.low > 0)
+        return Judgement("holds if", f"the data is {name}: not on the other", figure)
     falls = any(row.high < 0 for row in rows.values())
     reason = "All eight as written end lower than the start." if falls else "No gain is shown."
     return Judgement("does not hold", reason, figure)

@@ -9,6 +9,10 @@ SOURCE = (
     "that quotes it)"
 )
 
+LARGEST_ADVANTAGE = (
+    0.1  # over guessing, that an interval may allow: our choice, the Opinion has no number
+)
+_LARGEST_CHANCE = 0.5  # of guessing; above it there is little left to find
 _ON_THE_MODEL = (*ANONYMITY_TESTS, "membership")  # an update is not the model
 
 
@@ -26,7 +30,7 @@ def describe_anonymity(
     Raises:
         ValueError: The model is called anonymous, and extraction or queries were not tested, not for
             the worst client or on fewer clients than took part, or an attack on the model did better
-            than guessing.
+            than guessing, or has an interval that allows more than `LARGEST_ADVANTAGE` over it.
     """
     reasons = [
         reason for test in ANONYMITY_TESTS for reason in _find_missing(test, attacks, num_clients)
@@ -35,6 +39,12 @@ def describe_anonymity(
         _describe_success(each)
         for each in attacks
         if each.test in _ON_THE_MODEL and not each.is_consistent_with_guessing
+    ]
+    reasons += [
+        _describe_doubt(each)
+        for each in attacks
+        if each.test in _ON_THE_MODEL
+        and (each.high > each.chance + LARGEST_ADVANTAGE or each.chance > _LARGEST_CHANCE)
     ]
     if is_claimed and reasons:
         raise ValueError(
@@ -67,6 +77,15 @@ def _find_missing(test: str, attacks: Sequence[AttackOutcome], num_clients: int)
             f"the worst client in the test of {test} is one of {most}, and at least {num_clients} took part"
         )
     return reasons
+
+
+def _describe_doubt(attack: AttackOutcome) -> str:
+    if attack.chance > _LARGEST_CHANCE:
+        return f"the test of {attack.test} has a chance of {attack.chance:g} of guessing: too easy a question"
+    return (
+        f"the test of {attack.test} allows up to {attack.high:g}, more than guessing ({attack.chance:g}) and "
+        f"{LARGEST_ADVANTAGE:g}: test with more data"
+    )
 
 
 def _describe_success(attack: AttackOutcome) -> str:

@@ -12,7 +12,7 @@ _CHECKED = (
     "checked when the run was compiled; not checked: how clients were drawn, from how many, and whether "
     "the noise and the draws are secret"
 )
-_STATED = "stated; nothing has checked it"
+STATED = "stated; nothing has checked it"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ def find_protection(
     known = run.protection if isinstance(run, TrainingRun) else None
     if known is None:
         is_open = metrics_in_the_clear is not False
-        return RunProtection(stated["secure_sum"] or "plain", plan, is_open, _STATED)
+        return RunProtection(stated["secure_sum"] or "plain", plan, is_open, STATED)
     if known.privacy_plan is not None:
         check_instance("the plan of the run", known.privacy_plan, PrivacyPlan, "a PrivacyPlan")
     found = RunProtection(

@@ -31,7 +31,7 @@ from fedlab.experiments.privacy_record import markdown
 from fedlab.experiments.privacy_record.anonymity import describe_anonymity
 from fedlab.experiments.privacy_record.assessment import SOURCES, draft_assessment
 from fedlab.experiments.privacy_record.facts import describe_plan, describe_rounds, to_plain
-from fedlab.experiments.privacy_record.protection import find_protection
+from fedlab.experiments.privacy_record.protection import STATED, find_protection
 from fedlab.experiments.privacy_record.roles import describe_roles
 from fedlab.experiments.privacy_record.statements import (
     TO_FILL_IN,
@@ -127,7 +127,7 @@ def build_record(
     quotes it) asks in paragraph 43 that the likelihood of extracting personal data from the model,
     and of obtaining them from queries, is insignificant for any person. So the record refuses
     this word unless both were tested, each for its worst client, and every interval of these tests
-    contains the value of guessing. Passing shows that these attacks failed, and not that none works.
+    contains the value of guessing and ends at most 0.1 above it. Passing shows that these attacks failed, and not that none works.
 
     Args:
         run: What `run_rounds` returned, which knows what protected it, unless it began with a
@@ -183,7 +183,9 @@ def build_record(
             rounds["largest cohort"],
             is_claimed=check_flag("claims_anonymous", claims_anonymous),
         ),
-        "deletion requests": [_describe_deletion(each, rounds["last round"]) for each in deletions]
+        "deletion requests": [
+            _describe_deletion(each, attacks, rounds["last round"]) for each in deletions
+        ]
         or "no request was given to this record",
         "origin": {"seed": check_seed(seed)} | _check_digests(digests) | _versions(),
     }
@@ -255,17 +257,26 @@ def _describe_attack(attack: AttackOutcome) -> dict[str, Any]:
         "client id": client,
         "num clients tested": tested,
         "consistent with guessing": verdict,
+        "told by": STATED,
     }
 
 
-def _describe_deletion(request: DeletionRequest, last_round: int) -> dict[str, Any]:
+def _describe_deletion(
+    request: DeletionRequest, attacks: list[AttackOutcome], last_round: int
+) -> dict[str, Any]:
     if request.after_round > last_round:
         raise ValueError(
             f"deletions must have an after_round of the run, at most {last_round}. "
             f"Found {request.after_round} for client {request.client_id!r}."
         )
+    if request.is_influence_tested and all(each.client_id != request.client_id for each in attacks):
+        raise ValueError(
+            f"deletions say that the influence of client {request.client_id!r} was tested: attacks must "
+            "have an outcome with this client_id. Found none."
+        )
     values = dataclasses.asdict(request).items()
     is_tested = "yes" if request.is_influence_tested else "no"
     return {name.replace("_", " "): value for name, value in values} | {
-        "is influence tested": is_tested
+        "is influence tested": is_tested,
+        "told by": STATED,
     }
