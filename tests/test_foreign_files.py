@@ -30,6 +30,7 @@ FILES = [
     "tff-worker-notes", "tff-worker-0.86-old", "tff-worker-0.86.0-5-7.part-old", "study.json",
     f"{HEX[:16]}_0.json", f"{HEX[:16]}_0.json.damaged", "run.csv", "tiny.csv", "small_tiny.md",
     "events.out.tfevents.1", "built", ".measured.json", "found.json", files.MARKER,
+    "claims.csv", "claims.md", "privacy_ledger.png", "record.md", "record.json", "mnist.npz", "lock",
 ]  # fmt: skip
 FOLDERS = [
     "round_1", "round_2_temp1234", "damaged_round_1", "download-2019-family", "form-folder",

@@ -1,13 +1,20 @@
 """The objective and the search of gradient matching (Geiping et al. 2020), for `inversion.invert`."""
 
 import functools
+import math
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlab.models import CreateFn, build_functional_model, create_loss, restore_eager_keras
+from fedlab.models import (
+    INPUT_SHAPE,
+    CreateFn,
+    build_functional_model,
+    create_loss,
+    restore_eager_keras,
+)
 from fedlab.runtime.local.map_reduce_form import Piece
 
 
@@ -34,7 +41,7 @@ def build_functions(
     batch_size = batch_size or num_images
     batches = [slice(start, start + batch_size) for start in range(0, num_images, batch_size)]
     spec = tff.to_type([(np.float32, np.shape(array)) for array in model.initial_weights[0]])
-    images_spec = tff.TensorType(np.float32, (num_images, 28, 28, 1))
+    images_spec = tff.TensorType(np.float32, (num_images, *INPUT_SHAPE))
     labels_spec = tff.TensorType(np.int32, (num_images,))
 
     def train(
@@ -61,7 +68,7 @@ def build_functions(
         delta = train(list(weights), images, labels, rate)
         products = [tf.reduce_sum(d * t) for d, t in zip(delta, list(unit_target), strict=True)]
         distance = 1 - tf.add_n(products) / (tf.linalg.global_norm(delta) + 1e-20)
-        variation = tf.reduce_mean(tf.image.total_variation(images)) / (28 * 28)
+        variation = tf.reduce_mean(tf.image.total_variation(images)) / math.prod(INPUT_SHAPE)
         value = distance + tv_weight * variation
         return value, tf.gradients(value, images)[0]
 

@@ -6,6 +6,7 @@ from scipy.optimize import linear_sum_assignment
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from fedlab.checks import check_pixels
+from fedlab.data.elements import DIGIT_SHAPE
 
 _BACKGROUND = 1.0  # of the digits, which are dark on white
 
@@ -57,7 +58,7 @@ def blank_baseline(originals: np.ndarray) -> pd.DataFrame:
     Args:
         originals: float (n, 28, 28) in [0, 1].
     """
-    originals = check_pixels("originals", originals, (None, 28, 28))
+    originals = check_pixels("originals", originals, (None, *DIGIT_SHAPE))
     return score(originals, np.full_like(originals, _BACKGROUND))
 
 
@@ -68,6 +69,6 @@ def _ssim(image: np.ndarray, other: np.ndarray) -> float:
 def _check_pairs(
     originals: np.ndarray, reconstructions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    originals = check_pixels("originals", originals, (None, 28, 28))
+    originals = check_pixels("originals", originals, (None, *DIGIT_SHAPE))
     reconstructions = check_pixels("reconstructions", reconstructions, originals.shape)
     return originals.astype(np.float64), reconstructions.astype(np.float64)

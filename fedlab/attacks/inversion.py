@@ -23,6 +23,7 @@ from fedlab.checks import (
     check_pixels,
     check_seed,
 )
+from fedlab.data.elements import DIGIT_SHAPE
 from fedlab.models import CreateFn, create_cnn
 from fedlab.models.keras_to_tff import check_create_fn, check_weights
 from fedlab.random_streams import random_stream
@@ -161,7 +162,7 @@ def client_delta(
         TypeError: An argument is not a number.
     """
     labels = check_labels("labels", labels, num_classes=_num_classes(weights)).astype(np.int32)
-    images = check_pixels("images", images, (None, 28, 28)).astype(np.float32)
+    images = check_pixels("images", images, (None, *DIGIT_SHAPE)).astype(np.float32)
     if len(images) != len(labels):
         raise ValueError(
             f"images and labels must be as many. Found {len(images)} and {len(labels)}."
@@ -239,7 +240,7 @@ def invert(
     results = []
     for restart in range(num_restarts):
         rng = random_stream("inversion: start", seed, restart)
-        start = rng.uniform(size=(len(true_labels), 28, 28, 1)).astype(np.float32)
+        start = rng.uniform(size=(len(true_labels), *DIGIT_SHAPE, 1)).astype(np.float32)
         results.append(gradient_matching.minimize(value_and_gradient, start, num_iterations))
     _, images = min(results, key=lambda result: result[0])
     return images[..., 0]

@@ -6,6 +6,7 @@ from typing import TypeAlias
 import numpy as np
 import scipy.ndimage
 
+from fedlab.data.elements import DIGIT_SHAPE
 from fedlab.random_streams import random_stream
 
 RewardFn: TypeAlias = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
@@ -45,7 +46,7 @@ def search(
         The image, float32 (28, 28), its confidence and the number of queries.
     """
     rng = random_stream("model inversion: directions", seed, place, knowledge)
-    image, momentum = start.astype(np.float32), np.zeros((28, 28))
+    image, momentum = start.astype(np.float32), np.zeros(DIGIT_SHAPE)
     best, best_confidence = image, -1.0
     for _ in range(num_iterations):
         directions = _smooth(rng, num_directions, 1.0)
@@ -109,7 +110,7 @@ def draw_starts(rng: np.random.Generator, num_images: int) -> np.ndarray:
 
 def _smooth(rng: np.random.Generator, num_images: int, width: float) -> np.ndarray:
     """Draws smooth noise with standard deviation 1 in each image: float (num_images, 28, 28)."""
-    noise = rng.standard_normal((num_images, 28, 28))
+    noise = rng.standard_normal((num_images, *DIGIT_SHAPE))
     noise = scipy.ndimage.gaussian_filter(noise, (0, width, width), mode="wrap")
     return noise / noise.std(axis=(1, 2), keepdims=True)
 

@@ -31,6 +31,7 @@ from fedlab.checks import (
     check_seed,
     describe,
 )
+from fedlab.data.elements import DIGIT_SHAPE
 from fedlab.models import CreateFn, assign_weights, create_cnn
 from fedlab.models.keras_to_tff import check_create_fn, check_weights
 from fedlab.random_streams import random_stream
@@ -92,7 +93,7 @@ def by_gradient(
     step = check_number("step", step, above=0, at_most=1)
     seed = check_seed(seed)
     rngs = [random_stream("model inversion: gradient", seed, place) for place in range(len(wanted))]
-    noise = np.stack([rng.standard_normal((28, 28)) for rng in rngs])
+    noise = np.stack([rng.standard_normal(DIGIT_SHAPE) for rng in rngs])
     images = np.clip(inversion_search.GREY + 0.01 * noise, 0, 1).astype(np.float32)
     best, confidence = images, np.full(len(wanted), -1.0)
     for _ in range(num_iterations):
@@ -149,7 +150,7 @@ def from_confidences(
         inversion_search.search(
             "confidences",
             reward_fn,
-            np.full((28, 28), inversion_search.GREY),
+            np.full(DIGIT_SHAPE, inversion_search.GREY),
             label,
             place,
             **options,
@@ -206,7 +207,9 @@ def from_labels(
     for place, label in enumerate(wanted):
         start, num_queries = inversion_search.find_start(reward_fn, label, place, **options)
         if start is None:
-            results.append((np.full((28, 28), inversion_search.GREY, np.float32), 0.0, num_queries))
+            results.append(
+                (np.full(DIGIT_SHAPE, inversion_search.GREY, np.float32), 0.0, num_queries)
+            )
             continue
         image, confidence, more = inversion_search.search(
             "labels", reward_fn, start, label, place, **options

@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits as load_sklearn_digits
 from fedlab.checks import check_count, check_number, check_seed
 from fedlab.data import partition
 from fedlab.data.client_data import Examples, MemoryClientData
+from fedlab.data.elements import DIGIT_SHAPE
 from fedlab.random_streams import random_stream
 
 NUM_SOURCE_IMAGES = 1797
@@ -158,7 +159,7 @@ def render(images: np.ndarray, style: Style) -> np.ndarray:
     offset = _SOURCE_CENTER - to_source @ np.full(2, _TARGET_CENTER)
     ink = np.stack(
         [
-            ndimage.affine_transform(image, to_source, offset, output_shape=(28, 28), order=3)
+            ndimage.affine_transform(image, to_source, offset, output_shape=DIGIT_SHAPE, order=3)
             for image in images
         ]
     )

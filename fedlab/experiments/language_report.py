@@ -17,6 +17,9 @@ FIRST_LINE = "^# A language model"
 NUM_SECRETS = 10_000  # equally likely ones, of two words out of a hundred
 
 
+FEWEST_RANKS = 9  # of a test that could find something
+
+
 def gain(rows: pd.DataFrame, column: str = "bits") -> Interval:
     """Returns how many bits a character less than the base the models of some runs need.
 
@@ -145,7 +148,7 @@ def _price_table(rows: pd.DataFrame) -> str:
     return _table(
         rows,
         {
-            "epsilon": lambda each: _epsilon(each.epsilon.iloc[0]),
+            "epsilon, delta": _promise,
             "noise, in clips": lambda each: f"{each.noise_used.iloc[0]:.2f}",
             "bits, own": lambda each: _change(each, "bits"),
             "bits, unseen": lambda each: _change(each, "unseen_bits"),
@@ -169,10 +172,10 @@ def _protection_table(rows: pd.DataFrame) -> str:
     return _table(
         table,
         {
-            "epsilon": lambda each: _epsilon(each.epsilon.iloc[0]),
+            "epsilon, delta": _promise,
             "ranks": lambda each: ", ".join(f"{rank:,}" for rank in sorted(each.secret_rank)),
             "exposure": lambda each: f"{each.exposure.mean():.1f}",
-            "as if never said, p": lambda each: f"{uniform_p_value(each.secret_rank):.2g}",
+            "as if never said, p": lambda each: _p_value(each.secret_rank),
             "bits, own": lambda each: _change(each, "bits"),
         },
         by="kind",
@@ -198,8 +201,14 @@ def _membership(rows: pd.DataFrame) -> str:
     return f"{mean.iloc[0]:.2f} [{mean.iloc[1]:.2f}, {mean.iloc[2]:.2f}]"
 
 
-def _epsilon(epsilon: float) -> str:
-    return "no bound" if math.isinf(epsilon) else f"{epsilon:,.3g}"
+def _promise(rows: pd.DataFrame) -> str:
+    first = rows.iloc[0]
+    return "no bound" if math.isinf(first.epsilon) else f"{first.epsilon:,.3g}, {first.delta:.2g}"
+
+
+def _p_value(ranks: pd.Series) -> str:
+    few = len(ranks) < FEWEST_RANKS
+    return "too few runs" if few else f"{uniform_p_value(ranks):.2g}"
 
 
 def rows_of(runs: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 from IPython import get_ipython
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.collections import PathCollection
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
@@ -70,8 +71,7 @@ def _describe_axes(ax: Axes) -> str:
     told.append(_sentence(", ".join(f"{side}: {name}" for side, name in sides.items() if name)))
     bars = [one for one in ax.containers if isinstance(one, BarContainer)]
     values = [_describe_bars(ax, one) for one in bars]
-    lines = [line for line in ax.lines if line.get_visible() and np.size(line.get_ydata()) > 1]
-    values += _first(_describe_line(line) for line in lines)
+    values += _first(_describe_line(ax, line) for line in ax.lines if line.get_visible())
     points = [one for one in ax.collections if isinstance(one, PathCollection)]
     values += _first(_describe_points(one) for one in points)
     values += [_describe_image(image, told) for image in ax.images]
@@ -80,6 +80,13 @@ def _describe_axes(ax: Axes) -> str:
     if words and not ax.images and not any(values):  # a drawing: its words say what there is
         told.append(_sentence("in it: " + "; ".join(dict.fromkeys(words))))
     return " ".join(part for part in dict.fromkeys(told) if part)
+
+
+def _tick_names(axis: Axis) -> dict[float, str]:
+    """Returns the words at an axis; numbers are none."""
+    labels = (label.get_text() for label in axis.get_ticklabels())
+    names = dict(zip(axis.get_ticklocs(), labels, strict=False))
+    return {place: name for place, name in names.items() if any(map(str.isalpha, name))}
 
 
 def _describe_bars(ax: Axes, bars: BarContainer) -> str:
@@ -104,21 +111,33 @@ def _describe_bars(ax: Axes, bars: BarContainer) -> str:
     return _sentence(f"{name}: " + ", ".join(f"{what} {_number(value)}" for what, value in told))
 
 
-def _describe_line(line: Line2D) -> str:
-    across, upwards = (np.asarray(part) for part in line.get_data())
+def _describe_line(ax: Axes, line: Line2D) -> str:
     name = _name(line.get_label())
-    if not np.issubdtype(across.dtype, np.number) or not np.issubdtype(upwards.dtype, np.number):
-        return _sentence(name)
-    known = np.isfinite(across.astype(float)) & np.isfinite(upwards.astype(float))
-    across, upwards = across[known], upwards[known]
-    if len(across) < 2 or (len(across) == 2 and not name):  # a mark or an interval
+    points = np.ma.getdata(line.get_xydata())
+    across, upwards = points[np.isfinite(points).all(axis=1)].T
+    if line.get_linestyle() in ("None", "none", "") or len(across) < 2:
+        return _describe_marks(ax, across, upwards, name)
+    if len(across) == 2 and not name:  # an interval or a help to the eye
         return ""
     if len(set(across)) == 1:
-        return _sentence(f"{name}, a line at {_number(across[0])}")
+        return _sentence(f"{name}: a line at {_number(across[0])}")
     if len(set(upwards)) == 1:
         return _sentence(f"{name or 'a level line'} at {_number(upwards[0])}")
     first, last = (f"{_number(upwards[i])} at {_number(across[i])}" for i in (0, -1))
     return _sentence(f"{name or 'a line'}: from {first} to {last}")
+
+
+def _describe_marks(ax: Axes, across: np.ndarray, upwards: np.ndarray, name: str) -> str:
+    """Describes marks without a line: those in one row by the row's name and their range."""
+    if not len(across):
+        return ""
+    for axis, places, values in ((ax.yaxis, upwards, across), (ax.xaxis, across, upwards)):
+        words = [word for at, word in _tick_names(axis).items() if abs(at - places.mean()) < 0.5]
+        if words and np.ptp(places) < 0.5:
+            low, high = _number(values.min()), _number(values.max())
+            told = high if len(values) == 1 else f"{len(values)} marks from {low} to {high}"
+            return _sentence(f"{' '.join(words[:1])}{f' ({name})' if name else ''}: {told}")
+    return _sentence(f"{name or 'marks'}: {len(across)}") if len(across) > 1 or name else ""
 
 
 def _describe_points(points: PathCollection) -> str:
@@ -130,7 +149,8 @@ def _describe_image(image: AxesImage, told: Iterable[str]) -> str:
     """Describes cells; of a picture that has a title, the title is enough."""
     cells = np.asarray(image.get_array())
     if any(told) and not (image.axes.get_xlabel() or image.axes.get_ylabel()):
-        return ""
+        rows = "; ".join(_tick_names(image.axes.yaxis).values())
+        return _sentence(f"an image{f', row by row: {rows}' if rows else ''}")
     size = f"{cells.shape[0]} by {cells.shape[1]} cells"
     if cells.ndim > 2 or not np.isfinite(cells).any():
         return _sentence(size)

@@ -37,7 +37,7 @@ def test_lines_are_told_from_where_to_where(ax):
     ax.set_title("It learns", loc="left")
     assert describe(ax) == (
         "It learns. Across: round, upwards: accuracy. IID: from 0.1 at 1 to 0.95 at 30. "
-        "Chance at 0.5. Median, a line at 12."
+        "Chance at 0.5. Median: a line at 12."
     )
 
 
@@ -48,6 +48,13 @@ def test_many_bars_or_lines_are_told_in_short(ax):
     told = describe(ax)
     assert "Bars: 40, from 0 to 39." in told
     assert "Run 11:" in told and "Run 12:" not in told and "And 3 more." in told
+
+
+def test_marks_in_rows_are_told_by_the_row_s_name(ax):
+    ax.plot([3, 5, 1000], [0, 0, 0], "o")
+    ax.errorbar(7, 1, xerr=2, fmt="s", label="live")
+    ax.set_yticks([0, 1], ["no noise", "epsilon 8"])
+    assert describe(ax) == "No noise: 3 marks from 3 to 1,000. Epsilon 8: 7."
 
 
 def test_points_and_cells_are_counted(ax):
@@ -63,7 +70,7 @@ def test_equal_parts_are_told_once_and_a_titled_image_by_its_title():
         axes.imshow(np.zeros((2, 2)))
         axes.set_title(title)
     figure.suptitle("What the server\nreceives")
-    assert describe_figure(figure) == "What the server receives. Plain. Masks."
+    assert describe_figure(figure) == "What the server receives. Plain. An image. Masks. An image."
     plt.close(figure)
 
 

@@ -41,7 +41,10 @@ def noise_lowers_risk(evidence: Evidence) -> Judgement:
         - plain.set_index(["name", "seed"]).exposure
     )
     interval = statistics.bootstrap_interval(pairs)
-    unit = f"bits of exposure; {len(pairs)} runs of 8 silos at epsilon {USUAL_EPSILON:g}"
+    unit = (
+        f"bits of exposure; {len(pairs)} runs of 8 silos at epsilon {USUAL_EPSILON:g}, delta "
+        f"{noised.delta.iloc[0]:.2g}"
+    )
     figure = build_figure([*interval[:3]], unit, _PLAYS, f"{_STUDY}.csv")
     if interval.high >= 0:
         return Judgement("does not hold", "The secret is known as well as without noise.", figure)

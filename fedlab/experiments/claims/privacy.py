@@ -58,7 +58,9 @@ def noise_bounds_influence(evidence: Evidence) -> Judgement:
     table = evidence.table(_EPSILON)
     noisy = table[table.target_epsilon.map(math.isfinite)]
     worst = noisy.loc[(noisy.audit_epsilon / noisy.epsilon).idxmax()]
-    unit = f"audited epsilon; the accountant says {worst.epsilon:.2f}"
+    unit = (
+        f"audited epsilon; the accountant says {worst.epsilon:.2f}, both at delta {worst.delta:.1e}"
+    )
     figure = Figure(worst.audit_epsilon, None, None, unit, worst.dataset, f"{_EPSILON}.csv")
     if (noisy.audit_epsilon <= noisy.epsilon).all():
         reason = "each update is clipped first, and the noise of all rounds is accounted for"
@@ -76,7 +78,8 @@ def noise_stops_attackers(evidence: Evidence) -> Judgement:
         return Judgement("holds", "Neither members nor digits are found.", figure)
     if hides_members:
         epsilon = strongest.target_epsilon.iloc[0]
-        reason = f"epsilon is small: at {epsilon:g} this attack finds no members, others may"
+        delta = strongest.delta.iloc[0]
+        reason = f"epsilon is small: at {epsilon:g} (delta {delta:.1e}) this attack finds no members, others may"
         return Judgement("holds if", reason, figure)
     return Judgement("does not hold", "Members are found in spite of the noise.", figure)
 
@@ -121,7 +124,8 @@ def privacy_and_performance(evidence: Evidence) -> Judgement:
         price = accuracy[math.inf] - accuracy[USUAL_EPSILON]
         intervals[dataset] = statistics.bootstrap_interval(price)
     values = [-100 * end for end in (intervals[_REAL][0], *intervals[_REAL][:0:-1])]
-    unit = f"points of accuracy for epsilon {USUAL_EPSILON:g}"
+    delta = table[table.dataset == _REAL].delta.iloc[0]
+    unit = f"points of accuracy for epsilon {USUAL_EPSILON:g} at delta {delta:.1e}"
     figure = build_figure(values, unit, _REAL, f"{_EPSILON}.csv")
     cheap = {dataset: interval.high <= LOSS for dataset, interval in intervals.items()}
     if all(cheap.values()):
