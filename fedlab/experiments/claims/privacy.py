@@ -59,7 +59,7 @@ def noise_bounds_influence(evidence: Evidence) -> Judgement:
     noisy = table[table.target_epsilon.map(math.isfinite)]
     worst = noisy.loc[(noisy.audit_epsilon / noisy.epsilon).idxmax()]
     unit = (
-        f"audited epsilon; the accountant says {worst.epsilon:.2f}, both at delta {worst.delta:.1e}"
+        f"audited epsilon; the accountant says {worst.epsilon:.2f}, both at delta {worst.delta:.2g}"
     )
     figure = Figure(worst.audit_epsilon, None, None, unit, worst.dataset, f"{_EPSILON}.csv")
     if (noisy.audit_epsilon <= noisy.epsilon).all():
@@ -79,7 +79,7 @@ def noise_stops_attackers(evidence: Evidence) -> Judgement:
     if hides_members:
         epsilon = strongest.target_epsilon.iloc[0]
         delta = strongest.delta.iloc[0]
-        reason = f"epsilon is small: at {epsilon:g} (delta {delta:.1e}) this attack finds no members, others may"
+        reason = f"epsilon is small: at {epsilon:g} (delta {delta:.2g}) this attack finds no members, others may"
         return Judgement("holds if", reason, figure)
     return Judgement("does not hold", "Members are found in spite of the noise.", figure)
 
@@ -125,7 +125,7 @@ def privacy_and_performance(evidence: Evidence) -> Judgement:
         intervals[dataset] = statistics.bootstrap_interval(price)
     values = [-100 * end for end in (intervals[_REAL][0], *intervals[_REAL][:0:-1])]
     delta = table[table.dataset == _REAL].delta.iloc[0]
-    unit = f"points of accuracy for epsilon {USUAL_EPSILON:g} at delta {delta:.1e}"
+    unit = f"points of accuracy for epsilon {USUAL_EPSILON:g} at delta {delta:.2g}"
     figure = build_figure(values, unit, _REAL, f"{_EPSILON}.csv")
     cheap = {dataset: interval.high <= LOSS for dataset, interval in intervals.items()}
     if all(cheap.values()):

@@ -124,7 +124,7 @@ def better_on_skewed_clients(algorithm: str) -> JudgeFn:
         if any(better):
             name = next(name for name, row in best.items() if row.low > 0)
             return Judgement("holds if", f"the data is {name}: not on the other", figure)
-        reason = "Even the best setting does not beat FedAvg where clients differ most."
+        reason = "No gain over FedAvg is shown where clients differ most."
         return Judgement("does not hold", reason, figure)
 
     return judge
