@@ -297,15 +297,18 @@ def test_a_missing_file_is_an_error(name, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "lesson, cell, message",
+    "lesson, cell, shown, message",
     [
-        ("09_attacks", "gone", "09_attacks.ipynb has no cell 'gone'"),
-        ("09_attacks", "attacks-00", "has no assert"),
-        ("99_nothing", "", "There is no lesson"),
+        ("09_attacks", "gone", "ssim > 0.6", "09_attacks.ipynb has no cell 'gone'"),
+        ("09_attacks", "attacks-00", "ssim > 0.6", "has no line that asserts"),
+        ("09_attacks", "attacks-30", "", "has no line that asserts"),
+        ("09_attacks", "attacks-30", "ssim > 0.7", "has no line that asserts 'ssim > 0.7'"),
+        ("09_attacks", "attacks-30", "SSIM: rebuilt", "has no line that asserts"),  # it prints it
+        ("99_nothing", "", "", "There is no lesson"),
     ],
 )
-def test_a_missing_cell_is_an_error(lesson, cell, message):
-    claim = Claim("x", "part", "code", "text", by_check("holds", "so"), lesson, cell)
+def test_a_missing_cell_or_assert_is_an_error(lesson, cell, shown, message):
+    claim = Claim("x", "part", "code", "text", by_check("holds", "so"), lesson, cell, shown)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         claim.judge(STORED)
 

@@ -37,6 +37,7 @@ CLAIMS = [
     Claim(
         "data-stays", _CONCEPTS, "concept", "The model moves and the data stays.",
         by_check("holds", "Models and updates cross, as the count of the bytes says."), _ROUNDS, "cell-24",
+        '2 * NUM_CLIENTS * model_bytes > 10 * data_bytes',
     ),
     Claim(
         "local-is-private", _CONCEPTS, "statement",
@@ -74,6 +75,7 @@ CLAIMS = [
         "he-always", _CONCEPTS, "statement", "Updates stay encrypted on their way, all the time.",
         by_check("holds if", "nobody on the way has the key: one client that has it opens an update"),
         _SUMS, "ckks-collusion",
+        'np.array_equal(one, other) for one, other in zip(opened, integers',
     ),
     Claim(
         "he-safer", _CONCEPTS, "statement", "Encryption makes the training safer.",
@@ -93,10 +95,12 @@ CLAIMS = [
     Claim(
         "first-listing", _TOOLS, "code", "The first listing runs.",
         by_check("does not hold", "Its calls are gone from TFF 0.87."), _START, "cell-23",
+        'not exists(old)',
     ),
     Claim(
         "second-listing", _TOOLS, "code", "The listing of server and client runs.",
         by_check("does not hold", "It mixes calls of two versions; one of them is gone."), _START, "cell-23",
+        'not exists(old)',
     ),
     Claim(
         "tff-easy", _TOOLS, "statement", "With TFF, federated experiments are easy.", _EASY,
@@ -104,24 +108,29 @@ CLAIMS = [
     Claim(
         "tff-dp", _TOOLS, "statement", "Differential privacy is easily combined with TFF.",
         by_check("holds", "TFF's aggregator clips and adds noise as it should."), _NOISE, "check-noise",
+        'np.isclose(noisy.std(), expected',
     ),
     Claim(
         "tff-he", _TOOLS, "statement", "Homomorphic encryption is easily combined with TFF.",
         by_check("does not hold", "TFF has none: this course adds it from outside, with another library."),
         _SCORES, "he-search",
+        'not search("encrypt|homomorph',
     ),
     Claim(
         "tff-client", _TOOLS, "code", "TFF has the client's code: nobody needs to write it.",
         by_check("holds", "TFF's round is the one written by hand."), _ROUNDS, "cell-20",
+        'largest < 1e-6',
     ),
     Claim(
         "letters", _TOOLS, "statement", "Some clients hold mostly digits and others mostly letters.",
         by_check("does not hold", "Its call loads digits alone by default; so do the data sets here."),
         _DATA, "cell-17",
+        'set(all_labels) == set(range(10))',
     ),
     Claim(
         "maybe-non-iid", _TOOLS, "statement", "The clients' data may be non-IID.",
         by_check("holds", "The simulated writers' labels differ more than chance explains."), _DATA, "cell-29",
+        'mean_distance(counts.values()) > 1.3 * mean_distance(iid_counts)',
     ),
     Claim(
         "random-clients", _TOOLS, "code", "Five clients are chosen at random.",
@@ -147,6 +156,7 @@ CLAIMS = [
         "six-stages", _PART, "concept",
         "A round: send the model, train locally, upload, aggregate (FedAvg), repeat.",
         by_check("holds", "TFF's round is these steps, written by hand."), _ROUNDS, "cell-20",
+        'largest < 1e-6',
     ),
     Claim(
         "gradient-or-change", _PART, "statement",
@@ -166,11 +176,13 @@ CLAIMS = [
         "drawing-1", _PART, "drawing", "The architecture: arrows lead from the clients to the server alone.",
         by_check("does not hold", "The model must go down to the clients: as many bytes as come up."),
         _SCORES, "drawing-1",
+        '(sent.bytes_down >= sent.bytes_up).all()',
     ),
     Claim(
         "drawing-2", _PART, "drawing", "The training: one client trains after the other.",
         by_check("does not hold", "FedAvg takes a mean, whatever the order; a chain gives another model."),
         _SCORES, "chain-show",
+        'changed["FedAvg"] < 0.01 < 0.05 < changed["a chain"]',
     ),
     Claim(
         "suggestion-1", _BETTER, "suggestion", "1: 50 rounds in place of 10.",
@@ -236,10 +248,12 @@ CLAIMS = [
             "holds if", "it gives confidences, and a feature of a class is meant: no record is shown"
         ),
         _ATTACKS, "invert-assert",
+        'likeness["by confidences"] > likeness["blank paper"] + 0.1',
     ),
     Claim(
         "law", _LARGE, "statement", "The GDPR and the CCPA make strict demands.", _LAW,
         _LAWS, "demands-check",
+        'len(demanded) >= 8',
     ),
     Claim(
         "large-fl", _LARGE, "statement", "For large models, distributed training protects the data.",

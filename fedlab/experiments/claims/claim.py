@@ -79,6 +79,7 @@ class Claim:
         judge_fn: Reads the evidence and decides.
         lesson: The lesson that shows it, a notebook's name without its ending. "": none does.
         cell: The id of the lesson's cell whose assert holds it. "": a stored result decides.
+        shown: What this cell asserts: a part of a line that begins with "assert". Required with `cell`.
     """
 
     id: str
@@ -88,6 +89,7 @@ class Claim:
     judge_fn: JudgeFn
     lesson: str = ""
     cell: str = ""
+    shown: str = ""
 
     def judge(self, evidence: Evidence) -> Judgement:
         """Returns the judgement.
@@ -97,10 +99,10 @@ class Claim:
 
         Raises:
             FileNotFoundError: A results file or the lesson is missing.
-            ValueError: A results file lacks a configuration, or the lesson the cell or its assert.
+            ValueError: A results file lacks a configuration, or the lesson the cell or this assert.
         """
         if self.lesson:
-            evidence.check_lesson(self.lesson, self.cell)
+            evidence.check_lesson(self.lesson, self.cell, self.shown)
         return self.judge_fn(evidence)
 
 

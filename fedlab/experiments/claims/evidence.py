@@ -62,16 +62,17 @@ class Evidence:
         """
         return REAL if self.has(f"{study}_{REAL}") else SIMULATED
 
-    def check_lesson(self, lesson: str, cell: str = "") -> None:
-        """Checks that a lesson is there, and that a cell of it holds an assert and ran without error.
+    def check_lesson(self, lesson: str, cell: str = "", shown: str = "") -> None:
+        """Checks that a lesson is there, and that a cell of it asserts something and ran without error.
 
         Args:
             lesson: The notebook's name without its ending.
             cell: The id of the cell. "": no cell is asked for.
+            shown: What it asserts: a part of a line that begins with "assert".
 
         Raises:
             FileNotFoundError: There is no such lesson.
-            ValueError: The cell is missing, has no assert, or was not run to its end.
+            ValueError: The cell is missing, does not assert this, or was not run to its end.
         """
         path = self._notebooks / f"{lesson}.ipynb"
         if not path.exists():
@@ -83,8 +84,11 @@ class Evidence:
             raise ValueError(
                 f"{path.name} has no cell {cell!r}. Name one of its cells with an assert."
             )
-        if "assert " not in "".join(cells[cell]["source"]):
-            raise ValueError(f"The cell {cell!r} of {path.name} has no assert: it decides nothing.")
+        lines = [line.strip() for line in "".join(cells[cell]["source"]).splitlines()]
+        if not shown or not any(line.startswith("assert ") and shown in line for line in lines):
+            raise ValueError(
+                f"The cell {cell!r} of {path.name} has no line that asserts {shown!r}: it decides nothing."
+            )
         outputs = cells[cell].get("outputs", [])
         failed = any(output["output_type"] == "error" for output in outputs)
         if failed or not cells[cell].get("execution_count"):
