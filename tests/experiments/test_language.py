@@ -167,9 +167,14 @@ def test_short_texts_of_several_are_read_by_the_span(plays):
     assert found["places_recall"] == 1 and found["places_false"] < 100
 
 
-def test_an_update_of_adapters_has_nothing_to_read(plays):
-    found = leak(plays, trained="lora", rank=4)
-    assert found["window_share"] == found["bag_recall"] == 0
+def test_an_update_of_adapters_gives_away_what_is_no_longer_than_the_rank(plays):
+    options = {"trained": "lora", "num_epochs": 3, "client_learning_rate": 0.5}
+    short = leak(plays, rank=4, context=4, **options)
+    assert short["places_recall"] > 0.9 and short["places_false"] < 2
+    assert math.isnan(short["window_share"]) and math.isnan(short["bag_precision"])
+    masked = leak(plays, rank=16, context=4, num_clients=3, secure_sum="secagg", **options)
+    assert masked["places_recall"] > 0.9
+    assert leak(plays, rank=4, context=64, **options)["places_recall"] == 0
 
 
 def test_noise_spoils_the_closed_form(plays):
