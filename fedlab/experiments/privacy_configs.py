@@ -1,7 +1,8 @@
 """What the two privacy studies run, as plain values: one column of a CSV file each."""
 
 import math
-from typing import ClassVar, Literal
+import numbers
+from typing import Any, ClassVar, Literal
 
 import pydantic
 
@@ -162,6 +163,13 @@ class LedgerConfig(Config):
     num_timed: Count = 7
     num_iterations: Count = 100
     num_references: Count = 4
+
+    @pydantic.field_validator("server_learning_rates", mode="before")
+    @classmethod
+    def _write_one_rate(cls, value: Any) -> Any:
+        """A CSV file gives one rate alone back as a number."""
+        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        return f"{value:g}" if is_number else value
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "LedgerConfig":

@@ -88,6 +88,16 @@ def create_seeds():
     return pd.concat(seeds, ignore_index=True)
 
 
+def test_one_rate_alone_is_read_back_from_a_csv_file(tmp_path):
+    for rate in ("2", "0.5"):
+        row = LedgerConfig(server_learning_rates=rate).to_row()
+        pd.DataFrame([row]).to_csv(tmp_path / "rows.csv", index=False)
+        read = pd.read_csv(tmp_path / "rows.csv").iloc[0]
+        assert LedgerConfig(server_learning_rates=read.server_learning_rates).rates == (
+            float(rate),
+        )
+
+
 def test_the_summary_has_means_intervals_and_the_rates_of_all_seeds():
     table = create_seeds()
     summary = summarize(table).set_index("defence")
