@@ -71,8 +71,8 @@ def by_gradient(
     Each step moves the image by `step` times the gradient of the log confidence, divided by the largest
     absolute entry of the gradient, and pixels stay in [0, 1]. Where the gradient is 0, as where no unit
     of a layer of ReLUs is active, the search goes on from a random smooth image. The image with the
-    largest confidence is returned. The paper's attack on faces follows the gradient, too; its processing of the image between
-    steps is left out.
+    largest confidence is returned. The paper's attack on faces follows the gradient, too; its
+    processing of the image between steps is left out.
 
     Args:
         weights: The weights of a model that gives logits, float32 (n, num_classes).

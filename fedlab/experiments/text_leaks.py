@@ -33,6 +33,7 @@ from fedlab.random_streams import random_stream
 from fedlab.training import run_rounds
 
 FIRST_LINE = "^# What a server reads"
+_TOLERANCE = 1e-3
 _ADAPTER_TOLERANCE = 5e-3  # their changes are small beside what float32 rounds off the weights
 
 
@@ -210,26 +211,21 @@ def attack(
     windows = [texts.examples(client_id).tokens for client_id in texts.client_ids]
     said = np.concatenate(windows)
     true = {(int(token), place) for row in said for place, token in enumerate(row)}
-    if (
-        "embedding" not in update
-    ):  # adapters: what is frozen cannot be read, what goes through them can
-        found = _find_places(update, model.constants, tolerance=_ADAPTER_TOLERANCE)
-        shares = (float("nan"),) * 3
-    else:
-        found = _find_places(update, model.trainable)
+    is_whole = "embedding" in update  # of adapters only what goes through them can be read
+    tokens, places = text_inversion.read_places(
+        update,
+        model.trainable if is_whole else model.constants,
+        tolerance=_TOLERANCE if is_whole else _ADAPTER_TOLERANCE,
+    )
+    found = set(zip(tokens.tolist(), places.tolist(), strict=True))
+    shares = (float("nan"),) * 3
+    if is_whole:
         read = text_inversion.read_window(update)
         bag, truth = text_inversion.read_bag(update), np.unique(said)
         right = np.intersect1d(bag, truth)
         share = max(float((read == each[0]).mean()) for each in windows)
         shares = (share, len(right) / len(bag), len(right) / len(truth))
     return Reading(*shares, len(found & true) / len(true), len(found - true), said.size)
-
-
-def _find_places(
-    update: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray], tolerance: float = 1e-3
-) -> set[tuple[int, int]]:
-    tokens, places = text_inversion.read_places(update, weights, tolerance=tolerance)
-    return set(zip(tokens.tolist(), places.tolist(), strict=True))
 
 
 def summarize(config: LeakConfig, records: Records) -> dict[str, Any]:

@@ -45,9 +45,8 @@ def tell_notebook() -> None:
     shell = get_ipython()
     if shell is None or not matplotlib.get_backend().endswith("inline"):
         return
-    importlib.import_module(
-        "matplotlib_inline.backend_inline"
-    )  # sets up the drawing that is wrapped
+    # Sets up the drawing that is wrapped.
+    importlib.import_module("matplotlib_inline.backend_inline")
     formatter = shell.display_formatter.formatters["image/png"]
     draw = formatter.type_printers.get(Figure)
     if draw is None or getattr(draw, "tells", False):
@@ -91,17 +90,13 @@ def _tick_names(axis: Axis) -> dict[float, str]:
 
 def _describe_bars(ax: Axes, bars: BarContainer) -> str:
     lying = bars.orientation == "horizontal"
-    axis = ax.yaxis if lying else ax.xaxis
-    names = dict(
-        zip(axis.get_ticklocs(), (t.get_text() for t in axis.get_ticklabels()), strict=False)
-    )
+    names = _tick_names(ax.yaxis if lying else ax.xaxis)
     told = []
     for bar in bars.patches:
         place = bar.get_y() + bar.get_height() / 2 if lying else bar.get_x() + bar.get_width() / 2
         value = bar.get_width() if lying else bar.get_height()
-        near = min(names, key=lambda tick: abs(tick - place), default=None)
-        is_named = near is not None and abs(near - place) < 0.5 and names[near]
-        told.append((names[near] if is_named else _number(place), value))
+        words = (word for at, word in names.items() if abs(at - place) < 0.5)
+        told.append((next(words, _number(place)), value))
     name = _name(bars.get_label()) or "bars"
     if len(told) > _MOST_PARTS:
         values = [value for _, value in told]

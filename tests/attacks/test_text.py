@@ -79,6 +79,8 @@ def test_an_update_of_adapters_gives_away_texts_that_are_no_longer_than_the_rank
     pairs = set(zip(*text_inversion.read_places(change, model.constants), strict=True))
     true = {(int(token), place) for place, token in enumerate(tokens[0])}
     assert (true <= pairs) if is_read else not (true & pairs)
+    nothing = {"0.qkv.a": np.zeros((64, rank))}
+    assert text_inversion.read_places(nothing, model.constants)[0].size == 0
 
 
 def test_a_context_that_is_longer_than_the_width_is_refused():

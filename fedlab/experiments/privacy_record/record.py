@@ -127,7 +127,8 @@ def build_record(
     quotes it) asks in paragraph 43 that the likelihood of extracting personal data from the model,
     and of obtaining them from queries, is insignificant for any person. So the record refuses
     this word unless both were tested, each for its worst client, and every interval of these tests
-    contains the value of guessing and ends at most 0.1 above it. Passing shows that these attacks failed, and not that none works.
+    contains the value of guessing and ends at most 0.1 above it. Passing shows that these attacks
+    failed, and not that none works.
 
     Args:
         run: What `run_rounds` returned, which knows what protected it, unless it began with a

@@ -66,7 +66,8 @@ class AttackOutcome:
         test: What it tests: "extraction" of training data from the model or its weights; "queries",
             personal data out of the model's answers; "membership"; or "update", what an update
             gives away.
-        metric: What is measured, with its unit, such as "AUC" or "share of tokens recovered".
+        metric: What is measured, with its unit, such as "AUC" or "share of tokens recovered". For the
+            word "anonymous" a share or an AUC, in [0, 1].
         estimate: The measured value, finite.
         low: The lower end of its interval, at most the estimate.
         high: The upper end of its interval, at least the estimate.
