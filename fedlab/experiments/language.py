@@ -9,19 +9,23 @@ import functools
 import time
 from collections.abc import Sequence
 
+import tensorflow_federated as tff
+
 from fedlab import learning, runtime
 from fedlab.checks import check_seed
 from fedlab.data import FederatedDataset, sampling
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
+from fedlab.data.text import TokenClientData
 from fedlab.dp.privacy_plan import PrivacyPlan
-from fedlab.experiments.language_configs import LanguageConfig
 from fedlab.experiments.language_judge import Judge
+from fedlab.experiments.language_settings import LanguageConfig
 from fedlab.experiments.store import ProgressFn, Records, RememberFn
 from fedlab.experiments.study import Row
+from fedlab.experiments.unlearning import train_and_go_back
 from fedlab.models.language import LanguageModel
-from fedlab.training import Evaluate, run_rounds
+from fedlab.training import Evaluate, Record, run_rounds
 
-REPEATED_COLUMNS = tuple(name for name in LanguageConfig.RESULTS if name != "seconds")
+REPEATED_COLUMNS = tuple(name for name in LanguageConfig.RESULTS if not name.startswith("seconds"))
 
 
 def run(
@@ -53,24 +57,29 @@ def run(
     start = time.perf_counter()
     judge.evaluate(0, judge.model.trainable.values())
     plan = build_plan(config, len(judge.train.client_ids))
+    preprocessing = Preprocessing(config.batch_size, shuffle=True, seed=seed)
+    sample_fn = _sample_fn(config, judge.train, judge.owner, plan, seed)
+    cohort_fn = build_cohort_fn(judge.train, sample_fn, preprocessing)
     with compile_rounds(config, judge.model, plan, seed) as runner:
-        trained = run_rounds(
-            runner,
-            build_cohort_fn(
-                judge.train,
-                _sample_fn(config, judge.train.client_ids, judge.owner, plan, seed),
-                Preprocessing(
-                    config.batch_size,
-                    shuffle=True,
-                    seed=seed,
+        if config.goes_back:
+            trained = train_and_go_back(
+                runner,
+                cohort_fn,
+                build_cohort_fn(
+                    judge.train, sampling.fixed(_others(judge.train, judge.owner)), preprocessing
                 ),
-            ),
-            config.num_rounds,
-            callbacks=[Evaluate(judge.evaluate, config.evaluate_every)],
-        )
+                joins_after=config.joins_after,
+                num_rounds=config.num_rounds,
+                evaluate_fn=judge.evaluate,
+                evaluate_every=config.evaluate_every,
+            )
+        else:
+            evaluation = Evaluate(judge.evaluate, config.evaluate_every)
+            trained = run_rounds(runner, cohort_fn, config.num_rounds, callbacks=[evaluation])
     records = judge.finish(trained.weights)
     records[-1] |= {
         "seconds": time.perf_counter() - start,
+        "seconds_after_leaving": _seconds_after_leaving(config, trained.records),
         "num_trainable": judge.model.num_trainable,
         "bytes_up_per_client": 4 * judge.model.num_trainable,  # float32
         "num_population": len(judge.train.client_ids),
@@ -98,7 +107,8 @@ def build_plan(config: LanguageConfig, population: int) -> PrivacyPlan | None:
             num_rounds=config.num_rounds,
             clip=config.clip,
         )
-    return PrivacyPlan(population, config.num_clients, config.num_rounds, 0.0, config.clip)
+    noise = config.noise or 0.0
+    return PrivacyPlan(population, config.num_clients, config.num_rounds, noise, config.clip)
 
 
 def compile_rounds(
@@ -119,6 +129,10 @@ def compile_rounds(
         client_learning_rate=config.client_learning_rate,
         weighted=False,
     )
+    if config.secure_sum != "plain":
+        integers = tff.learning.secure_aggregator(zeroing=False, clipping=False, weighted=False)
+        process = build_fn(aggregator=integers, metrics_aggregator=learning.leave_out_metrics)
+        return runtime.compile(process, secure_sum=config.secure_sum)
     if plan is None:
         return runtime.compile(build_fn())
     process = build_fn(
@@ -128,19 +142,37 @@ def compile_rounds(
     return runtime.compile(process, privacy_plan=plan)
 
 
+def _others(texts: TokenClientData, owner: str) -> list[str]:
+    return [client_id for client_id in texts.client_ids if client_id != owner]
+
+
+def _seconds_after_leaving(config: LanguageConfig, records: Sequence[Record]) -> float | None:
+    """What the rounds took that are made because, or after, a client has left; None: none leaves."""
+    if config.leaves_after is not None:
+        last = config.leaves_after
+    elif config.goes_back:
+        last = config.joins_after
+    elif config.joins_after >= config.num_rounds:  # retrained without it
+        last = 0
+    else:
+        return None
+    return sum(record["seconds"] for record in records[last:])
+
+
 def _sample_fn(
     config: LanguageConfig,
-    client_ids: Sequence[str],
+    texts: TokenClientData,
     owner: str,
     plan: PrivacyPlan | None,
     seed: int,
 ) -> sampling.SampleFn:
+    client_ids = texts.client_ids
     if plan is not None:
         return plan.sample_fn(client_ids, insecure_seed=seed)
     if config.num_clients < len(client_ids):
         return sampling.uniform(client_ids, config.num_clients, seed=seed)
     last = config.num_rounds if config.leaves_after is None else config.leaves_after
-    others = [client_id for client_id in client_ids if client_id != owner]
+    others = _others(texts, owner)
     return lambda n: list(client_ids) if config.joins_after < n <= last else others
 
 
@@ -154,7 +186,8 @@ def summarize(config: LanguageConfig, records: Records) -> Row:
     first, last = records[0], records[-1]
     at_start = {"bits_at_start": first["bits"], "rank_at_start": first["secret_rank"]}
     every = at_start | last
-    row = {name: every[name] for name in LanguageConfig.RESULTS}
+    # A run that was finished before a column was added has none of it.
+    row: Row = {name: every.get(name) for name in LanguageConfig.RESULTS}
     if not config.leaves_out_half:
         row |= dict.fromkeys(name for name in row if "membership" in name or "auc" in name)
     return row

@@ -1,148 +1,9 @@
-"""What the study of language models runs, as plain values: one column of a CSV file each."""
+"""What the study of language models runs, by question."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any
 
-import pydantic
-
-from fedlab.experiments.settings import (
-    Config,
-    Count,
-    CountOrZero,
-    Flag,
-    Label,
-    Positive,
-    Rate,
-    config_class,
-    vary,
-)
-
-
-def check_rank(trained: str, rank: int | None) -> None:
-    """Checks that adapters, and they alone, have a rank.
-
-    Args:
-        trained: "lora" for adapters, or what else trains.
-        rank: Their rank.
-
-    Raises:
-        ValueError: There is a rank without adapters, or adapters have none.
-    """
-    if (trained == "lora") != (rank is not None):
-        raise ValueError(
-            f"trained 'lora', and no other, needs rank. Found trained={trained!r} with rank={rank}."
-        )
-
-
-@config_class
-class LanguageConfig(Config):
-    """One federated run that goes on from the base model, with a secret in one client's text or none.
-
-    Each client counts once in the mean, however much it has said.
-
-    Attributes:
-        name: What a table calls it.
-        group: The question that it belongs to.
-        size: The base model, as in `fedlab.models.load_base`.
-        trained: "full": all parameters. "head": the output layer. "lora": adapters.
-        rank: Of the adapters, at least 1; None for the others.
-        num_people: How many roles take part, the largest first; None: all.
-        num_clients: In a round, drawn at random; at least 1 and at most `num_people`. With a clip, or
-            noise, the expected number by Poisson sampling. As many as take part: all, in each round.
-        leaves_out_half: A random half of these takes no part; it is what members are compared with.
-        is_pooled: All text lies in one place, as a single client's: training without a federation.
-        num_rounds: At least 1.
-        client_optimizer: What a client steps with.
-        client_learning_rate: Its step size, at least 0.
-        max_windows: Largest number of windows of a client, of 64 tokens each.
-        batch_size: Windows, at least 1.
-        num_repeats: How many of a client's windows contain the secret; 0: nobody says it.
-        secret: The number of the secret; its words differ with the seed, too.
-        joins_after: The client with the secret takes no part before this round is over. With
-            `num_rounds`: it never takes part.
-        leaves_after: It takes no part after this round; None: it stays.
-        clip: Largest L2 norm of a client's update, above 0; None: no limit.
-        target_epsilon: Noise on the sum for this epsilon of whole clients, in nats, at
-            delta = 1 / (10 * people); None: no noise.
-        evaluate_every: Rounds between two evaluations, at least 1.
-
-    Raises:
-        ValueError: A value is not of its type or out of range, or settings do not go together.
-    """
-
-    LABELS: ClassVar[tuple[str, ...]] = ("name", "group")
-    REQUIRED: ClassVar[tuple[str, ...]] = ("name", "size", "trained", "num_rounds")
-    RESULTS: ClassVar[tuple[str, ...]] = (
-        "bits_at_start",
-        "bits",
-        "unseen_bits_at_start",
-        "unseen_bits",
-        "rank_at_start",
-        "secret_rank",
-        "exposure",
-        "greedy",
-        "sampled",
-        "mean_control_exposure",
-        "membership_auc",
-        "membership_low",
-        "membership_high",
-        "uncalibrated_auc",
-        "num_trainable",
-        "bytes_up_per_client",
-        "epsilon",
-        "delta",
-        "noise_used",
-        "num_population",
-        "seconds",
-    )
-    KEY_PREFIX: ClassVar[str] = "language "
-
-    name: Label
-    group: Label
-    size: Literal["main", "small", "lstm"] = "main"
-    trained: Literal["full", "head", "lora"] = "full"
-    rank: Count | None = None
-    num_people: Count | None = None
-    num_clients: Count = 16
-    leaves_out_half: Flag = False
-    is_pooled: Flag = False
-    num_rounds: Count = 30
-    client_optimizer: Literal["sgd", "adam"] = "sgd"
-    client_learning_rate: Rate = 0.2
-    max_windows: Count = 32
-    batch_size: Count = 8
-    num_repeats: CountOrZero = 0
-    secret: CountOrZero = 0
-    joins_after: CountOrZero = 0
-    leaves_after: Count | None = None
-    clip: Positive | None = None
-    target_epsilon: Positive | None = None
-    evaluate_every: Count = 5
-
-    @pydantic.model_validator(mode="after")
-    def _check(self) -> "LanguageConfig":
-        check_rank(self.trained, self.rank)
-        if self.size == "lstm" and self.trained != "full":
-            raise ValueError(
-                f"size 'lstm' needs trained='full': the others are for transformers. Found {self.trained!r}."
-            )
-        if self.target_epsilon is not None and self.clip is None:
-            raise ValueError(
-                f"target_epsilon needs a clip. Found {self.target_epsilon} without one."
-            )
-        if self.is_pooled and (self.clip is not None or self.num_clients != 1):
-            raise ValueError(
-                "is_pooled needs num_clients=1 and no clip: there is one client. Found num_clients="
-                f"{self.num_clients} with clip={self.clip}."
-            )
-        is_late = self.joins_after or self.leaves_after is not None
-        if is_late and (not self.num_repeats or self.num_clients != self.num_people):
-            raise ValueError(
-                "joins_after and leaves_after are for a client with a secret (num_repeats) where all "
-                f"take part in each round. Found num_repeats={self.num_repeats} with num_clients="
-                f"{self.num_clients} and num_people={self.num_people}."
-            )
-        return self
-
+from fedlab.experiments.language_settings import LanguageConfig
+from fedlab.experiments.settings import vary
 
 # Quality: what rounds gain over the base, by what trains. Rates are tuned for all and for adapters.
 _ALL = LanguageConfig(name="all parameters, rate 0.2", group="quality", evaluate_every=10)
@@ -195,6 +56,7 @@ _WHERE = {
     "4 silos, LSTM": vary(_SILOS, size="lstm"),
     "4 silos, adapters": _OF_ADAPTERS,
 }
+_DEVICES = vary(_SILOS, num_people=48, num_clients=12)
 MOST_REPEATS = 48  # of 64 windows
 SECRETS = [
     _SILOS,
@@ -210,24 +72,37 @@ SECRETS = [
         )
         for number in (1, 2)
     ),
-    vary(
-        _SILOS, name=f"48 devices, said {MOST_REPEATS} times", num_people=48, num_clients=12,
-        num_repeats=MOST_REPEATS,
+    *(
+        vary(config, name=f"{where}, said {count} times", num_repeats=count)
+        for where, config in {
+            "48 devices": _DEVICES,
+            "48 devices, small model": vary(_DEVICES, size="small"),
+        }.items()
+        for count in (4, 16, MOST_REPEATS)
+    ),
+    *(
+        vary(
+            config, name=f"{where}, said {MOST_REPEATS} times, under masks",
+            num_repeats=MOST_REPEATS, secure_sum="secagg",
+        )
+        for where, config in _WHERE.items()
+        if config.size == "main"
     ),
 ]  # fmt: skip
 
-# One of four silos joins after 5 rounds, leaves after 20, and the others go on. Retraining without it
-# from the checkpoint before its first round gives the same model as never having had it.
-_LEAVING = vary(
-    _SILOS, name="leaves after round 20, the others go on", group="unlearning",
-    num_repeats=MOST_REPEATS, num_rounds=55, joins_after=5, leaves_after=20, evaluate_every=5,
+# One of four silos joins after 5 rounds and leaves after 20. Then: nothing is done; the others go on; all
+# 20 rounds are made again without it; or the 15 since it came, from the checkpoint before its first round.
+_STAYS = vary(
+    _SILOS, name="round 20, with it", group="unlearning", num_repeats=MOST_REPEATS, num_rounds=20,
+    joins_after=5, evaluate_every=5,
 )  # fmt: skip
 UNLEARNING = [
-    _LEAVING,
-    vary(
-        _LEAVING, name="retrained without it", num_rounds=20, joins_after=20, leaves_after=None
-    ),
-]  # fmt: skip
+    _STAYS,
+    vary(_STAYS, name="the others go on for 15 rounds", num_rounds=35, leaves_after=20),
+    vary(_STAYS, name="the others go on for 35 rounds", num_rounds=55, leaves_after=20),
+    vary(_STAYS, name="retrained from the base", joins_after=20),
+    vary(_STAYS, name="retrained from the checkpoint of round 5", goes_back=True),
+]
 
 # The price of differential privacy: 40 of 346 roles expected in a round.
 _EPSILONS = {"epsilon 8": 8.0, "epsilon 3": 3.0, "epsilon 1": 1.0}
@@ -277,12 +152,26 @@ PROTECTION += [
     for number in (0, 1, 2)
 ] + [
     vary(
-        _EIGHT, name=f"8 silos, all parameters, {what}", group="protection by epsilon",
-        target_epsilon=epsilon,
+        _EIGHT, name=f"8 silos, all parameters, {what}{f', secret {number}' * bool(number)}",
+        group="protection by epsilon", secret=number, target_epsilon=epsilon,
     )
     for what, epsilon in _EPSILONS.items()
+    for number in (0, 1, 2)
     if epsilon != 8.0  # is above
 ]  # fmt: skip
+
+# Why does noise that ruins the model of four silos not keep the secret? The same clip, more and more noise.
+_FOUR = vary(
+    _SILOS, name="4 silos, clipped", group="few silos", num_repeats=MOST_REPEATS, num_rounds=30,
+    clip=1.0, evaluate_every=10,
+)  # fmt: skip
+FEW_SILOS = [
+    _FOUR,
+    *(
+        vary(_FOUR, name=f"4 silos, noise {noise:g}", noise=noise)
+        for noise in (0.01, 0.03, 0.1, 0.3)
+    ),
+]
 
 # Who took part? A random half of the roles, sixteen in a round.
 _HALF = vary(
@@ -297,4 +186,13 @@ _MEMBERS = {
 }
 MEMBERSHIP = [vary(config, name=f"members, {what}") for what, config in _MEMBERS.items()]
 
-LANGUAGE = [*QUALITY, *RECURRENT, *SECRETS, *UNLEARNING, *PRICE, *PROTECTION, *MEMBERSHIP]
+LANGUAGE = [
+    *QUALITY,
+    *RECURRENT,
+    *SECRETS,
+    *UNLEARNING,
+    *PRICE,
+    *PROTECTION,
+    *FEW_SILOS,
+    *MEMBERSHIP,
+]

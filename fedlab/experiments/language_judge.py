@@ -9,7 +9,7 @@ from fedlab.attacks import extraction, membership
 from fedlab.data import FederatedDataset
 from fedlab.data.text import TokenClientData, Windows
 from fedlab.experiments.central_training import Weights
-from fedlab.experiments.language_configs import LanguageConfig
+from fedlab.experiments.language_settings import LanguageConfig
 from fedlab.experiments.store import ProgressFn, Records
 from fedlab.experiments.study import Row
 from fedlab.models.adapters import build_full_model, build_head_model, build_lora_model
@@ -109,7 +109,7 @@ class Judge:
             "greedy": extraction.extract(self.model, arrays, self.secret),
         }
         self._records.append(record)
-        self._progress_fn(round_num / self._config.num_rounds)
+        self._progress_fn(round_num / self._config.rounds_made)
         return {"eval_bits": bits}
 
     def finish(self, weights: Weights) -> Records:
@@ -137,12 +137,18 @@ class Judge:
             "unseen_bits": self._bits(arrays, unseen),
             "mean_control_exposure": float(np.mean(controls)),
             "sampled": sampled,
+            "owner_gain": self._owner_gain(base, arrays),
             **self._attack_membership(base, arrays),
         }
         return self._records
 
     def _bits(self, arrays: extraction.Arrays, texts: TokenClientData) -> float:
         return self.model.bits_per_character(arrays, texts, self._tokenizer)
+
+    def _owner_gain(self, base: extraction.Arrays, arrays: extraction.Arrays) -> float:
+        """Bits a character that the model gains on the owner's text as it was, without the secret."""
+        texts = self._untouched.select([self.owner])
+        return self._bits(base, texts) - self._bits(arrays, texts)
 
     def _attack_membership(self, base: extraction.Arrays, arrays: extraction.Arrays) -> Row:
         """Scores roles by how much better than the base the model knows their text, and by the loss.

@@ -8,7 +8,7 @@ import pandas as pd
 import scipy.stats
 
 from fedlab import statistics
-from fedlab.experiments.language_configs import LanguageConfig
+from fedlab.experiments.language_settings import LanguageConfig
 from fedlab.experiments.report import cite_data
 from fedlab.files import write_text
 from fedlab.statistics import Interval

@@ -9,7 +9,8 @@ import scipy.stats
 from fedlab import data
 from fedlab.attacks import extraction
 from fedlab.experiments import language, language_judge, language_report, text_leaks
-from fedlab.experiments.language_configs import LANGUAGE, LanguageConfig
+from fedlab.experiments.language_configs import LANGUAGE
+from fedlab.experiments.language_settings import LanguageConfig
 from fedlab.experiments.settings import vary
 from fedlab.experiments.text_leak_configs import LeakConfig
 
@@ -58,6 +59,26 @@ def test_a_client_that_never_joins_leaves_the_model_of_the_others(plays, records
     assert by_repeats[0] == by_repeats[1] != records[-1]["bits"]
 
 
+def test_going_back_to_a_checkpoint_gives_the_model_of_those_who_stay(plays):
+    """The run with the client came between, on the same process and from a copy of the same folder."""
+    longer = vary(SMALL, num_rounds=3)
+    never = run(vary(longer, joins_after=3), plays)[-1]
+    back = run(vary(longer, joins_after=1, goes_back=True), plays)
+    with_it = run(vary(longer, joins_after=1), plays)[-1]
+    assert [record["round_num"] for record in back] == [0, 1, 2, 3, 4, 5]
+    for name in ("bits", "exposure", "owner_gain"):
+        assert back[-1][name] == never[name] != with_it[name]
+    assert back[3]["exposure"] == with_it["exposure"]  # before it left
+    assert back[-1]["owner_gain"] < with_it["owner_gain"]
+    assert back[-1]["seconds_after_leaving"] > 0 and with_it["seconds_after_leaving"] is None
+
+
+def test_masks_change_nothing_but_the_rounding(plays):
+    plain, masked = (run(vary(SMALL, secure_sum=how), plays)[-1] for how in ("plain", "secagg"))
+    assert masked["exposure"] == pytest.approx(plain["exposure"], abs=0.1)
+    assert masked["bits"] == pytest.approx(plain["bits"], abs=0.01)
+
+
 def test_all_repeats_are_in_the_windows_that_train(plays):
     judge = language_judge.Judge(SMALL, plays, 0, lambda share: None)
     said = judge.secret.tokens.tolist()
@@ -78,6 +99,7 @@ def test_noise_is_that_of_the_plan(plays):
     assert plan.epsilon == pytest.approx(8.0, rel=0.01) and plan.delta == pytest.approx(1 / 30)
     assert language.build_plan(SMALL, 3) is None
     assert language.build_plan(vary(SMALL, clip=0.5), 3).noise_multiplier == 0
+    assert language.build_plan(vary(SMALL, clip=0.5, noise=0.25), 3).noise_multiplier == 0.25
 
 
 def test_text_in_one_place_is_everybodys(plays):
@@ -112,6 +134,11 @@ def test_images_are_refused():
         ({"trained": "lora"}, "needs rank"),
         ({"rank": 4}, "needs rank"),
         ({"target_epsilon": 8.0}, "needs a clip"),
+        ({"noise": 1.0}, "needs a clip"),
+        ({"noise": 1.0, "target_epsilon": 8.0, "clip": 1.0}, "give one"),
+        ({"secure_sum": "secagg", "clip": 1.0}, "without a clip"),
+        ({"goes_back": True}, "joins_after"),
+        ({"goes_back": True, "joins_after": 2}, "from 1 to 1"),
         ({"is_pooled": True}, "num_clients=1"),
         ({"leaves_after": 1, "num_repeats": 0}, "num_repeats"),
         ({"leaves_after": 1, "num_clients": 2}, "num_people"),
