@@ -21,7 +21,7 @@ from fedlab.plots.ledger import ledger
 from fedlab.plots.noniid import client_changes, client_drift, rounds_to_target, settings_heatmap
 from fedlab.plots.runs import bars, client_spread, confusion_matrix, curves
 from fedlab.plots.secure_sums import pairwise_masks, received_values, secure_aggregation
-from fedlab.plots.studies import effects, ladder
+from fedlab.plots.studies import dots, effects, ladder
 from fedlab.plots.style import COLORS, LABELS, use_style
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "curves",
     "digits",
     "digits_by_client",
+    "dots",
     "effects",
     "examples_per_client",
     "label_mix",

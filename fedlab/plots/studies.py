@@ -1,7 +1,8 @@
-"""Pictures of studies: the effect of single changes, and of many changes one after the other."""
+"""Pictures of studies: runs row by row, the effect of single changes, and of many after each other."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,14 +10,78 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from fedlab.checks import check_array, check_mapping, check_table
+from fedlab.checks import check_array, check_mapping, check_number, check_table
 from fedlab.plots.style import COLORS, LABELS, MARKERS, find_key, legend_name, new_axes, picture
+from fedlab.statistics import Interval
 
 _COLORS = ("#004488", "#BB5566", "#997700")  # Tol's high contrast: dark enough for text
 _LINE_LENGTH = 24  # characters of a row's name
+_WIDE_LINE = 34  # where nothing is written at the right
 _COLUMNS = ("difference", "low", "high")
 _TICKS = (0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)  # accuracies that a ladder's axis names
 _SMALLEST_ERROR = 1e-3  # the log of an error of 0 is infinite
+
+
+@picture
+def dots(
+    rows: Mapping[str, Sequence[float] | Interval],
+    *,
+    xlabel: str,
+    vline: Mapping[str, float] | None = None,
+    highlight: Container[str] = (),
+    log: bool = False,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws a row of marks for each name, the first on top: all values, or a mean with its interval.
+
+    Args:
+        rows: From a name to the values of some runs, one mark each, or to a
+            `fedlab.statistics.Interval`, a mark at the mean and a line from low to high.
+        xlabel: Text below: the quantity and its unit.
+        vline: From a label to the place of a dashed line, such as {"guessing": 0.5}. None: no line.
+        highlight: The names of the rows that are drawn as red squares; the others are blue discs.
+        log: Whether the x axis is logarithmic; all values must be above 0 then.
+        ax: Axes to draw on. None: those of a new figure.
+
+    Returns:
+        The Axes of the picture.
+
+    Raises:
+        ValueError: There are no rows, a row has no values, or a value is not finite, or is not above 0 on
+            a logarithmic axis; the message names the row.
+    """
+    values = {
+        name: check_array(f"rows[{name!r}]", row, (None,), above=0 if log else None)
+        for name, row in check_mapping("rows", rows).items()
+    }
+    lines = {} if vline is None else check_mapping("vline", vline)
+    ax = ax or new_axes(10, 1.3 + 0.45 * len(values))
+    for y, (name, row) in enumerate(values.items()):
+        is_red = name in highlight
+        color = _COLORS[is_red]
+        style: dict[str, Any] = {"color": color, "marker": "os"[is_red], "ms": 12, "ls": "none"}
+        if isinstance(rows[name], Interval):
+            mean, low, high = row
+            ax.plot([low, high], [y, y], color=color, lw=3)
+            ax.plot(mean, y, **style)
+        else:
+            ax.plot(row, np.full(len(row), y), **style, alpha=0.6)
+    for label, place in lines.items():
+        ax.axvline(check_number(f"vline[{label!r}]", place), color="#444444", ls="--")
+        ax.annotate(
+            label,
+            (place, 1),
+            (4, 3),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+        )
+    ax.set_yticks(range(len(values)), [textwrap.fill(name, _WIDE_LINE) for name in values])
+    if log:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:,g}")
+    ax.set(xlabel=xlabel, ylim=(len(values) - 0.5, -0.5))
+    ax.tick_params(axis="y", length=0)
+    return ax
 
 
 @picture

@@ -8,7 +8,7 @@ import scipy.stats
 
 from fedlab import data
 from fedlab.attacks import extraction
-from fedlab.experiments import language, language_judge, language_report, text_leaks
+from fedlab.experiments import language, language_judge, language_summary, text_leaks
 from fedlab.experiments.language_configs import LANGUAGE
 from fedlab.experiments.language_settings import LanguageConfig
 from fedlab.experiments.settings import vary
@@ -165,14 +165,14 @@ def test_the_nine_secrets_of_the_study_differ():
 
 def test_ranks_of_secrets_nobody_said_look_uniform_and_first_ranks_do_not():
     ranks = scipy.stats.randint(1, 10_001).rvs(9, random_state=0)
-    assert language_report.uniform_p_value(ranks) > 0.05
-    assert language_report.uniform_p_value([1] * 9) < 1e-6
+    assert language_summary.uniform_p_value(ranks) > 0.05
+    assert language_summary.uniform_p_value([1] * 9) < 1e-6
 
 
 def test_the_cap_is_that_of_the_definition():
-    assert language_report.attack_cap(0, 0) == 1e-4
-    assert language_report.attack_cap(1, 0.01) == pytest.approx(math.e * 1e-4 + 0.01)
-    assert language_report.attack_cap(1e9, 0) == 1
+    assert language_summary.attack_cap(0, 0) == 1e-4
+    assert language_summary.attack_cap(1, 0.01) == pytest.approx(math.e * 1e-4 + 0.01)
+    assert language_summary.attack_cap(1e9, 0) == 1
 
 
 def leak(plays, **changes):

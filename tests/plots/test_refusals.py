@@ -81,6 +81,12 @@ MASKS = pd.DataFrame([[0.0, 1.0], [-1.0, 0.0]])
         ),
         (lambda: plots.effects({"digits": 100 * EFFECT}), "'better' of 'digits' .* points by 100"),
         (lambda: plots.effects({"digits": EFFECT.assign(low=0.03)}), "lie in its interval"),
+        (lambda: plots.dots({"a": []}, xlabel="x"), r"rows\['a'\] must have shape"),
+        (
+            lambda: plots.dots({"a": [1, 0]}, xlabel="x", log=True),
+            r"rows\['a'\] must be .* Found 0",
+        ),
+        (lambda: plots.dots({"a": [1]}, xlabel="x", vline={"b": np.nan}), r"vline\['b'\] .* nan"),
         (lambda: plots.ladder({"a": [0.5, np.nan]}), r"steps\['a'\] must be .* Found nan"),
         (lambda: plots.ladder({"a": [0.5]}, beside={"a": [0.5]}), "different names. Found a"),
         (lambda: plots.ledger(LEDGER.drop(columns="epsilon")), "must have a column 'epsilon'"),
@@ -120,6 +126,7 @@ DRAWINGS = {
     plots.effects: [{"digits": EFFECT}],
     plots.ladder: [{"a": [0.5]}],
     functools.partial(plots.bars, xlabel="x"): [{"a": 1.0}],
+    functools.partial(plots.dots, xlabel="x"): [{"a": [1.0]}],
 }
 
 

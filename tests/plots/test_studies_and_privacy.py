@@ -10,12 +10,26 @@ from matplotlib.patches import Circle
 from scipy.stats import norm
 
 from fedlab import plots
+from fedlab.statistics import Interval
 
 ARROWS = np.array([[3.0, 4.0], [0.6, -0.8], [0.0, 0.0]])
 EFFECTS = pd.DataFrame(
     {"difference": [0.02, -0.3, 0.001], "low": [0.01, -0.35, -0.01], "high": [0.04, -0.2, 0.02]},
     index=["better", "worse", "no matter"],
 )
+
+
+def test_dots_show_each_value_or_a_mean_with_its_interval():
+    ax = plots.dots(
+        {"runs": [1, 100], "mean": Interval(10, 5, 20)},
+        xlabel="rank", vline={"guess": 50}, highlight=["mean"], log=True,
+    )  # fmt: skip
+    assert rows(ax) == ["runs", "mean"] and ax.yaxis_inverted() and ax.get_xscale() == "log"
+    marks = [line for line in ax.lines if line.get_marker() in ("o", "s")]
+    assert [list(line.get_xdata()) for line in marks] == [[1, 100], [10]]
+    assert [line.get_marker() for line in marks] == ["o", "s"]
+    others = [list(line.get_xdata()) for line in ax.lines if line not in marks]
+    assert others == [[5, 20], [50, 50]] and "guess" in texts(ax)
 
 
 def test_effects_have_an_interval_are_hollow_if_it_contains_zero_and_series_share_rows():

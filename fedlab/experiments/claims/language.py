@@ -3,7 +3,7 @@
 import pandas as pd
 
 from fedlab import statistics
-from fedlab.experiments import language_report
+from fedlab.experiments import language_summary
 from fedlab.experiments.claims.claim import Figure, Judgement, build_figure
 from fedlab.experiments.claims.evidence import Evidence
 
@@ -48,7 +48,7 @@ def noise_lowers_risk(evidence: Evidence) -> Judgement:
     figure = build_figure([*interval[:3]], unit, _PLAYS, f"{_STUDY}.csv")
     if interval.high >= 0:
         return Judgement("does not hold", "The secret is known as well as without noise.", figure)
-    gain = language_report.gain(noised).mean
+    gain = language_summary.gain(noised).mean
     if gain < 0:
         reason = "the model may be ruined: no number of clients that was tried keeps both"
         return Judgement("holds if", reason, figure)
