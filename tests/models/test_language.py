@@ -13,6 +13,7 @@ from fedlab.models.language import LanguageModel
 from fedlab.models.language_shapes import apply_weights, create_weights
 from fedlab.models.lstm import LstmShape, apply_lstm, create_lstm
 from fedlab.models.transformer import TransformerShape, create_transformer
+from fedlab.training import Checkpoint
 
 SHAPE = TransformerShape(width=8, num_layers=1, num_heads=2, context=6, num_tokens=5)
 TEXTS = {"ann": "abcde" * 20, "bob": "edcba" * 20, "eve": "aabbccddee" * 10}
@@ -106,6 +107,43 @@ def test_the_local_runtime_gives_what_tff_s_own_gives(name):
             results.append([np.asarray(array) for array in run.weights.trainable])
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["full", "lora"])
+def test_the_main_model_too_gives_what_tff_s_own_runtime_gives(name):
+    shape, base = language_base.load_base("main")
+    model = BUILDERS[name](shape, base)
+    process = learning.build_fed_avg(model.build_tff_model(), client_learning_rate=0.2)
+    train, _ = data.load("plays")
+    some = train.select(["hamlet/HAMLET", "macbeth/MACBETH"])
+    options = preprocessing.Preprocessing(batch_size=8, max_examples=16, shuffle=True, seed=0)
+    cohort_fn = preprocessing.build_cohort_fn(some, sampling.fixed(some.client_ids), options)
+    results = []
+    for kind in ("local", "tff"):
+        with runtime.compile(process, kind) as runner:
+            run = run_rounds(runner, cohort_fn, 2, callbacks=[])
+            results.append([np.asarray(array) for array in run.weights.trainable])
+    moved = max(
+        np.abs(a - b).max() for a, b in zip(model.trainable.values(), results[0], strict=True)
+    )
+    largest = max(np.abs(a - b).max() for a, b in zip(*results, strict=True))
+    assert moved > 1e-3 and largest < 1e-6
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_run_goes_on_from_its_checkpoint_bit_for_bit(name, tmp_path):
+    model = BUILDERS[name](SHAPE, BASE)
+    options = {"batch_size": 4, "shuffle": True, "seed": 3}
+    cohort_fn = preprocessing.build_cohort_fn(
+        TRAIN, sampling.uniform(TRAIN.client_ids, 2, seed=1), preprocessing.Preprocessing(**options)
+    )
+    with runtime.compile(learning.build_fed_avg(model.build_tff_model())) as runner:
+        whole = run_rounds(runner, cohort_fn, 4, callbacks=[])
+        run_rounds(runner, cohort_fn, 2, callbacks=[Checkpoint(tmp_path)])
+        resumed = run_rounds(runner, cohort_fn, 4, callbacks=[Checkpoint(tmp_path)])
+    assert [record["round_num"] for record in resumed.records] == [1, 2, 3, 4]
+    for ours, theirs in zip(whole.weights.trainable, resumed.weights.trainable, strict=True):
+        assert np.array_equal(ours, theirs)
 
 
 def test_evaluation_and_bits_say_the_same():
