@@ -3,9 +3,10 @@
 import math
 
 import pytest
-from helpers.records import GUESSING, build, section
+from helpers.records import GUESSING, ROUND, build, section
 
-from fedlab.experiments.privacy_record import AttackOutcome
+from fedlab.dp.privacy_plan import PrivacyPlan
+from fedlab.experiments.privacy_record import AttackOutcome, Statement
 
 TESTED = [
     AttackOutcome("prompts", "extraction", client_id="c1", num_clients_tested=3, **GUESSING),
@@ -17,6 +18,27 @@ def test_a_tested_model_may_be_called_anonymous_by_a_person():
     record = build(attacks=TESTED, claims_anonymous=True)
     assert section(record, "anonymity")["statement"].startswith("called anonymous by a person")
     assert [each["client id"] for each in section(record, "worst clients")] == ["c1", "c2"]
+
+
+def test_the_worst_client_is_one_of_all_that_may_have_taken_part():
+    """Two rounds of three may be six clients; who took part is not in the records."""
+    rounds = [ROUND, ROUND | {"round_num": 2}]
+    with pytest.raises(ValueError, match="one of 3, and up to 6 took part"):
+        build(rounds, attacks=TESTED, claims_anonymous=True)
+    assert section(build(rounds), "run")["clients that took part"] == "at most 6"
+    counted = build(rounds, Statement(num_participants=3), attacks=TESTED, claims_anonymous=True)
+    assert section(counted, "run")["clients that took part"] == 3
+    plan = PrivacyPlan(
+        population=5, expected_num_clients=3, num_rounds=2, noise_multiplier=1, clip=1
+    )
+    assert section(build(rounds, plan=plan), "run")["clients that took part"] == "at most 5"
+
+
+@pytest.mark.parametrize("stated", [2, 7])
+def test_a_number_of_participants_that_cannot_be_is_refused(stated):
+    rounds = [ROUND, ROUND | {"round_num": 2}]
+    with pytest.raises(ValueError, match=f"from 3, .* to 6, .*Found {stated}"):
+        build(rounds, Statement(num_participants=stated))
 
 
 def test_no_model_is_called_anonymous_unless_a_person_does():
@@ -41,7 +63,7 @@ LEAKS = {"estimate": 0.7, "low": 0.6, "high": 0.8}
         (TESTED[:1], "no test of queries"),
         (TESTED[1:], "no test of extraction"),
         ([outcome(**OVER_ALL), TESTED[1]], "extraction for the worst client"),
-        ([outcome(num_clients_tested=2), TESTED[1]], "one of 2, and at least 3 took part"),
+        ([outcome(num_clients_tested=2), TESTED[1]], "one of 2, and up to 3 took part"),
         ([outcome(**LEAKS), TESTED[1]], "client 'c1' has the interval 0.6 to 0.8"),
         ([*TESTED, outcome("queries", **LEAKS)], "0.6 to 0.8"),
         ([*TESTED, outcome(**OVER_ALL, **LEAKS)], "all clients"),

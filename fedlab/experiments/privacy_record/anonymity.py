@@ -23,13 +23,12 @@ def describe_anonymity(
 
     Args:
         attacks: The outcomes of the attacks that were run.
-        num_clients: A lower bound on how many took part: the largest cohort. In all rounds together
-            more may have.
+        num_clients: How many took part in at least one round, or the most that may have.
         is_claimed: Whether a person calls the model anonymous.
 
     Raises:
         ValueError: The model is called anonymous, and extraction or queries were not tested, not for
-            the worst client or on fewer clients than took part, or an attack on the model did better
+            the worst client or on fewer clients than may have taken part, or an attack on the model did better
             than guessing, or has an interval that allows more than `LARGEST_ADVANTAGE` over it.
     """
     reasons = [
@@ -74,7 +73,8 @@ def _find_missing(test: str, attacks: Sequence[AttackOutcome], num_clients: int)
         reasons.append(f"no test of {test} for the worst client")
     elif most < num_clients:
         reasons.append(
-            f"the worst client in the test of {test} is one of {most}, and at least {num_clients} took part"
+            f"the worst client in the test of {test} is one of {most}, and up to {num_clients} took part: test "
+            "all, or state num_participants"
         )
     return reasons
 

@@ -62,6 +62,32 @@ def describe_rounds(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+def most_participants(
+    records: Sequence[Mapping[str, Any]], plan: PrivacyPlan | None, stated: int | None
+) -> int:
+    """Returns the number of clients that took part, or the most that may have.
+
+    Args:
+        records: The records of the rounds, as `describe_rounds` has checked them.
+        plan: The plan of the run; no more than its population took part.
+        stated: What a person states. None: the records' bound, all cohorts together, as if nobody had
+            taken part twice.
+
+    Raises:
+        ValueError: Fewer are stated than took part in one round, or more than may have.
+    """
+    clients = _column(records, "num_clients")
+    most = sum(clients) if plan is None else min(sum(clients), plan.population)
+    if stated is None:
+        return most
+    if not max(clients) <= stated <= most:
+        raise ValueError(
+            f"num_participants must be from {max(clients)}, the largest cohort, to {most}, the most that "
+            f"the rounds{' and the plan' * (plan is not None)} allow. Found {stated}."
+        )
+    return stated
+
+
 def _column(records: Sequence[Mapping[str, Any]], name: str, *, at_least: int = 0) -> list[int]:
     for row in records:
         if name not in row:

@@ -30,7 +30,12 @@ from fedlab.dp.privacy_plan import PrivacyPlan
 from fedlab.experiments.privacy_record import markdown
 from fedlab.experiments.privacy_record.anonymity import describe_anonymity
 from fedlab.experiments.privacy_record.assessment import SOURCES, draft_assessment
-from fedlab.experiments.privacy_record.facts import describe_plan, describe_rounds, to_plain
+from fedlab.experiments.privacy_record.facts import (
+    describe_plan,
+    describe_rounds,
+    most_participants,
+    to_plain,
+)
 from fedlab.experiments.privacy_record.protection import STATED, find_protection
 from fedlab.experiments.privacy_record.roles import describe_roles
 from fedlab.experiments.privacy_record.statements import (
@@ -126,7 +131,7 @@ def build_record(
     anonymous, EDPB Opinion 28/2024 (adopted on 17 December 2024; read on 2026-11-25 in a text that
     quotes it) asks in paragraph 43 that the likelihood of extracting personal data from the model,
     and of obtaining them from queries, is insignificant for any person. So the record refuses
-    this word unless both were tested, each for its worst client, and every interval of these tests
+    this word unless both were tested, each for its worst client of all that may have taken part, and every interval of these tests
     contains the value of guessing and ends at most 0.1 above it. Passing shows that these attacks
     failed, and not that none works.
 
@@ -155,7 +160,7 @@ def build_record(
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: A round or a digest is wrong, the run was made with other protection than is
+        ValueError: A round or a digest is wrong, `statement.num_participants` cannot be, the run was made with other protection than is
             stated or has rounds for which the plan does not account, or the model is called
             anonymous without the tests that this needs.
     """
@@ -164,24 +169,29 @@ def build_record(
     plan = protection.plan
     attacks = _check_all("attacks", attacks, AttackOutcome)
     deletions = _check_all("deletions", deletions, DeletionRequest)
-    rounds = describe_rounds(_to_records(run))
+    records = _to_records(run)
+    rounds = describe_rounds(records)
+    privacy = describe_plan(plan, rounds["last round"], rounds["largest cohort"])
+    participants = most_participants(records, plan, statement.num_participants)
+    is_counted = statement.num_participants is not None
     worst = [_describe_attack(each) for each in attacks if each.client_id]
     content: dict[str, Any] = {
         "day": _check_day(day).isoformat(),
         "stated by a person": _describe_statement(statement),
         "run": rounds
+        | {"clients that took part": participants if is_counted else f"at most {participants}"}
         | {"secure sum": protection.secure_sum, "protection as told here": protection.source},
         "who saw what": describe_roles(
             protection.secure_sum,
             has_plan=plan is not None,
             metrics_in_the_clear=protection.metrics_in_the_clear,
         ),
-        "privacy": describe_plan(plan, rounds["last round"], rounds["largest cohort"]),
+        "privacy": privacy,
         "attacks": [_describe_attack(each) for each in attacks] or "no attack was run",
         "worst clients": worst or "no attack was run for a single client",
         "anonymity": describe_anonymity(
             attacks,
-            rounds["largest cohort"],
+            participants,
             is_claimed=check_flag("claims_anonymous", claims_anonymous),
         ),
         "deletion requests": [

@@ -16,6 +16,8 @@ class Statement:
     Attributes:
         purpose: What the model is for, in plain words.
         data: Which data of which people the clients hold.
+        num_participants: How many clients took part in at least one round. The run's records do not say
+            who took part, so nothing can count them.
         legal_basis: Why the processing is lawful, such as consent (GDPR Article 6, PIPL Article 13).
         necessity: Why the purpose needs these data and not fewer.
         controller: Who decides on purposes and means (GDPR Articles 4 and 26, PIPL Article 20).
@@ -36,6 +38,7 @@ class Statement:
 
     purpose: Label | None = None
     data: Label | None = None
+    num_participants: CountOrZero | None = None
     legal_basis: Label | None = None
     necessity: Label | None = None
     controller: Label | None = None
