@@ -67,19 +67,14 @@ def dots(
         else:
             ax.plot(row, np.full(len(row), y), **style, alpha=0.6)
     for label, place in lines.items():
-        ax.axvline(check_number(f"vline[{label!r}]", place), color="#444444", ls="--")
-        ax.annotate(
-            label,
-            (place, 1),
-            (4, 3),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-        )
+        at = check_number(f"vline[{label!r}]", place)
+        ax.axvline(at, color="#444444", ls="--", label=legend_name(label))
+        ax.annotate(label, (at, -0.85), (5, 0), textcoords="offset points", va="center")
     ax.set_yticks(range(len(values)), [textwrap.fill(name, _WIDE_LINE) for name in values])
     if log:
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter("{x:,g}")
-    ax.set(xlabel=xlabel, ylim=(len(values) - 0.5, -0.5))
+    ax.set(xlabel=xlabel, ylim=(len(values) - 0.5, -1.2 if lines else -0.5))
     ax.tick_params(axis="y", length=0)
     return ax
 
