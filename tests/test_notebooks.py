@@ -127,3 +127,16 @@ def test_links_lead_to_files_of_the_project():
         for target in re.findall(r"\]\(([^)#]+)\)", prose(notebook)):
             if not re.match(r"https?:", target):
                 assert (ROOT / "notebooks" / target).exists(), (name, target)
+
+
+def test_who_shows_figures_of_the_writer_digits_says_what_they_are():
+    """Source, licence and the difference to Federated EMNIST stand in lesson 1 and in the README."""
+    named = re.compile(r"writer[ _]digits|real\s+writers")
+    pages = {name: prose(notebook) for name, notebook in NOTEBOOKS.items()}
+    pages |= {path.name: path.read_text() for path in (ROOT / "results").glob("*.md")}
+    pages |= {path.name: path.read_text() for path in (ROOT / "docs").glob("*.md")}
+    has_source = re.compile(r"01_federated_data|README\.md#data|QMNIST.*BSD", re.DOTALL)
+    lacking = [
+        name for name, text in pages.items() if named.search(text) and not has_source.search(text)
+    ]
+    assert not lacking and sum(bool(named.search(text)) for text in pages.values()) > 10

@@ -8,6 +8,7 @@ import pandas as pd
 from fedlab.experiments.claims.catalogue import CLAIMS
 from fedlab.experiments.claims.claim import Claim, Figure
 from fedlab.experiments.claims.evidence import Evidence
+from fedlab.experiments.report import cite_data
 from fedlab.files import write_text
 
 CSV_NAME, PAGE_NAME = "claims.csv", "claims.md"
@@ -69,6 +70,7 @@ def to_page(table: pd.DataFrame) -> str:
             cells = (row.claim, f"**{row.verdict}**", row.reason, show_figure(row), lesson)
             lines.append(f"| {' | '.join(cells)} |")
         parts += [f"## {part[0].upper()}{part[1:]}", "\n".join(lines)]
+    parts.append(cite_data(table[table.dataset.fillna("") != ""]))
     parts.append(
         "Made by `python -m fedlab claims` from the stored results and the lessons' checks."
     )
