@@ -19,20 +19,18 @@ from fedlab.checks import check_seed, check_table
 from fedlab.data import FederatedDataset, MemoryClientData, handwriting, pool, sampling
 from fedlab.data.client_data import Examples
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
-from fedlab.experiments import article
+from fedlab.experiments import article, markdown
 from fedlab.experiments.article_gap_configs import GapConfig
 from fedlab.experiments.central_training import CreateSeededFn, build_network
 from fedlab.experiments.compilation import compile_rounds
 from fedlab.experiments.config import RunConfig
-from fedlab.experiments.report import cite_data
+from fedlab.experiments.report import write_page
 from fedlab.experiments.store import ProgressFn, Records, RememberFn
 from fedlab.experiments.study import Row
-from fedlab.files import write_text
 from fedlab.random_streams import random_stream
 from fedlab.training import run_rounds
 
 REPEATED_COLUMNS = tuple(name for name in GapConfig.RESULTS if name != "seconds")
-FIRST_LINE = "^# The article's ten losses"
 _COHORTS_SEED = 0  # the cohorts are the same for all seeds
 
 
@@ -210,18 +208,16 @@ def write_report(path: Path, table: pd.DataFrame) -> None:
     """
     losses, tested = (summarize_settings(table, name) for name in ("loss", "test_accuracy"))
     printed = article.LOSSES[-1]
-    lines = [
-        "| setting | loss of round 10 | of single runs | test accuracy |",
-        "| --- | ---: | ---: | ---: |",
-        f"| the article | {printed:.3f} | – | {article.TEST_ACCURACY:.1%} |",
-    ]
+    lines = [["the article", f"{printed:.3f}", "–", f"{article.TEST_ACCURACY:.1%}"]]
     for group, row in losses.iterrows():
         cells = [
+            group,
             f"{row['mean']:.3f} [{row.low:.3f}, {row.high:.3f}]",
             f"{row.smallest:.3f} to {row.largest:.3f}",
             f"{tested['mean'][group]:.1%} [{tested.low[group]:.1%}, {tested.high[group]:.1%}]",
         ]
-        lines.append(f"| {group} | {' | '.join(cells)} |")
+        lines.append(cells)
+    titles = ("setting", "loss of round 10", "of single runs", "test accuracy")
     explained = (
         f"The article's settings on {table.dataset.iloc[0]}: {table.cohort.nunique()} cohorts of "
         f"{table.num_clients.iloc[0]} clients with {table.examples_per_client.iloc[0]} training "
@@ -231,6 +227,5 @@ def write_report(path: Path, table: pd.DataFrame) -> None:
         "with few of them. Scale: of height and width. Shift: the largest, in pixels. This is a "
         "sensitivity: how large Federated EMNIST's digits are, and where they lie, is not measured."
     )
-    made = "Made by `python -m fedlab study article_gap --report` from the CSV file beside it."
-    parts = ["# The article's ten losses", "\n".join(lines), explained, cite_data(table), made]
-    write_text(path, "\n\n".join(filter(None, parts)) + "\n", first_line=FIRST_LINE)
+    parts = [markdown.table(titles, lines), explained]
+    write_page(path, "The article's ten losses", parts, "article_gap", table)

@@ -15,7 +15,7 @@ import pandas as pd
 from fedlab import evaluation, models, statistics
 from fedlab.data import FederatedDataset
 from fedlab.data.client_data import MemoryClientData
-from fedlab.experiments import execution
+from fedlab.experiments import execution, markdown
 from fedlab.experiments.central_training import CreateSeededFn, Weights, build_network
 from fedlab.experiments.partitions import deal, set_tests_aside
 from fedlab.experiments.personalization_configs import (
@@ -23,13 +23,11 @@ from fedlab.experiments.personalization_configs import (
     PersonalizationConfig,
     without_federation,
 )
-from fedlab.experiments.report import cite_data
+from fedlab.experiments.report import write_page
 from fedlab.experiments.store import Part, ProgressFn, Records, RememberFn
-from fedlab.files import write_text
 from fedlab.learning.personalization import personalize
 
 REPEATED_COLUMNS = PersonalizationConfig.RESULTS
-FIRST_LINE = "^# Personalization on "
 
 
 def run(
@@ -173,7 +171,6 @@ def write_report(path: Path, runs: pd.DataFrame) -> None:
         "chance."
     )
     parts = [
-        f"# Personalization on {dataset}",
         _table(runs, MODELS, lambda rows, model: _show(rows[f"{model}_accuracy"])),
         explained,
         "## Fine-tuned minus the others, in points",
@@ -184,10 +181,8 @@ def write_report(path: Path, runs: pd.DataFrame) -> None:
         ),
         "## Worst decile",
         _table(runs, MODELS, lambda rows, model: _show(rows[f"{model}_worst_decile"])),
-        cite_data(runs),
-        "Made by `python -m fedlab study personalization --report` from the CSV file beside it.",
     ]
-    write_text(path, "\n\n".join(filter(None, parts)) + "\n", first_line=FIRST_LINE)
+    write_page(path, "Personalization", parts, "personalization", runs, on=dataset)
 
 
 def _table(
@@ -195,12 +190,11 @@ def _table(
 ) -> str:
     """Returns a row per configuration and a column per way to answer."""
     columns = list(columns)
-    lines = [f"| method / setting | {' | '.join(MODELS[model] for model in columns)} |"]
-    lines.append(f"| --- | {' | '.join(['---:'] * len(columns))} |")
-    for name, rows in runs.groupby("name", sort=False):
-        cells = [show_fn(rows, model) for model in columns]
-        lines.append(f"| {name.replace('|', '/')} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    lines = [
+        [name, *(show_fn(rows, model) for model in columns)]
+        for name, rows in runs.groupby("name", sort=False)
+    ]
+    return markdown.table(["method / setting", *(MODELS[model] for model in columns)], lines)
 
 
 def _show(values: pd.Series) -> str:

@@ -24,16 +24,15 @@ from fedlab.data import FederatedDataset
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
 from fedlab.dp import audit, canaries
 from fedlab.dp.privacy_plan import PrivacyPlan
+from fedlab.experiments import markdown
 from fedlab.experiments.central_training import Weights
 from fedlab.experiments.privacy_configs import EpsilonConfig
 from fedlab.experiments.privacy_start import pooled_accuracy, pretrain
-from fedlab.experiments.report import cite_data
+from fedlab.experiments.report import write_page
 from fedlab.experiments.store import ProgressFn, Records, RememberFn
-from fedlab.files import write_text
 from fedlab.training import run_rounds
 
 REPEATED_COLUMNS = tuple(name for name in EpsilonConfig.RESULTS if name != "seconds_per_round")
-FIRST_LINE = "^# Accuracy against epsilon"
 _NO_CLIP = 1e6  # longer than any update
 
 
@@ -192,25 +191,26 @@ def write_report(path: Path, table: pd.DataFrame) -> None:
         path: The Markdown file.
         table: The study's results file.
     """
-    titles = "data | run | epsilon | delta | accuracy | largest audited epsilon"
-    lines = [f"| {titles} |", f"| --- | --- |{' ---: |' * 4}"]
+    lines = []
     for (dataset, name), rows in table.groupby(["dataset", "name"], sort=False):
         row, audited = rows.iloc[0], rows.audit_epsilon.max()
         cells = [
+            dataset,
+            name,
             _write_epsilon(row.epsilon),
             f"{row.delta:.2g}",
             f"{rows.accuracy.mean():.2%}",
             "–" if math.isnan(audited) else f"{audited:.2f}",
         ]
-        lines.append(f"| {dataset} | {name} | {' | '.join(cells)} |")
+        lines.append(cells)
+    titles = ("data", "run", "epsilon", "delta", "accuracy", "largest audited epsilon")
     explained = (
         f"Accuracy on the test digits of all writers, mean over {table.seed.nunique()} seeds; "
         "epsilon in nats, of whole writers and all rounds, at the delta beside it. The audit "
         "gives a lower bound with 95% confidence; the largest of the seeds is shown."
     )
-    made = "Made by `python -m fedlab study privacy_epsilon --report` from the CSV file beside it."
-    parts = ["# Accuracy against epsilon", "\n".join(lines), explained, cite_data(table), made]
-    write_text(path, "\n\n".join(filter(None, parts)) + "\n", first_line=FIRST_LINE)
+    parts = [markdown.table(titles, lines, texts=("run",)), explained]
+    write_page(path, "Accuracy against epsilon", parts, "privacy_epsilon", table)
 
 
 def _write_epsilon(epsilon: float) -> str:

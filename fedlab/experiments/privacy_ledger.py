@@ -61,10 +61,10 @@ from fedlab.experiments.privacy_start import pooled_accuracy, pretrain
 from fedlab.experiments.privacy_summary import summarize
 from fedlab.experiments.privacy_texts import describe_knowledge, explain, to_markdown
 from fedlab.experiments.privacy_writers import Writers, split_writers
+from fedlab.experiments.report import write_page
 from fedlab.experiments.settings import vary
 from fedlab.experiments.store import Part, ProgressFn, Records, RememberFn
 
-FIRST_LINE = "^# The privacy ledger"
 _DIGITS = 5  # that a row keeps
 _MODEL_COLUMNS = (
     "server_learning_rate",
@@ -286,7 +286,7 @@ def write_report(path: Path, table: pd.DataFrame) -> None:
         table: The study's results file.
     """
     table = summarize(table)
-    files.write_text(path, to_markdown(table), first_line=FIRST_LINE)
+    write_page(path, "The privacy ledger", [to_markdown(table)], "privacy_ledger", table)
     with matplotlib.rc_context():
         plots.use_style()
         files.write_picture(path.with_suffix(".png"), plots.ledger(table).savefig)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from fedlab.experiments import markdown
 from fedlab.experiments.claims.catalogue import CLAIMS
 from fedlab.experiments.claims.claim import Claim, Figure
 from fedlab.experiments.claims.evidence import Evidence
@@ -63,12 +64,12 @@ def to_page(table: pd.DataFrame) -> str:
     """
     parts = ["# The article's claims", _explain(table)]
     for part, rows in table.groupby("part", sort=False):
-        lines = ["| claim | verdict | why | figure | lesson |", "| --- | --- | --- | --- | --- |"]
+        lines = []
         for _, row in rows.iterrows():
             lesson = row.lesson[:2].lstrip("0") or "0" if row.lesson else "–"
-            cells = (row.claim, f"**{row.verdict}**", row.reason, show_figure(row), lesson)
-            lines.append(f"| {' | '.join(cells)} |")
-        parts += [f"## {part[0].upper()}{part[1:]}", "\n".join(lines)]
+            lines.append((row.claim, f"**{row.verdict}**", row.reason, show_figure(row), lesson))
+        titles = ("claim", "verdict", "why", "figure", "lesson")
+        parts += [f"## {part[0].upper()}{part[1:]}", markdown.table(titles, lines, texts=titles)]
     parts.append(
         "Made by `python -m fedlab claims` from the stored results and the lessons' checks."
     )
