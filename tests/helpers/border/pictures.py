@@ -60,7 +60,6 @@ VALUES = np.array([0.5, 0.25, 0.75])
 RUNS = pd.DataFrame({"name": ["a", "a", "b", "b"], "seed": [0, 1] * 2, "accuracy": [0.5] * 4})
 RUNS_KIND = table(RUNS, "name", "seed", "accuracy")
 RECORDS = pd.DataFrame({"round_num": [1, 2], "eval_accuracy": [0.25, 0.5]})
-SUMMARY = statistics.RoundsSummary(3.0, 2, 2, 5)
 INTERVAL = {
     "confidence": (0.75, FRACTION),
     "method": ("percentile", choice("percentile", "bca")),
@@ -245,12 +244,6 @@ STATISTICS_CALLS = (
         target=(0.5, NUMBER),
         metric=("eval_accuracy", choice("eval_accuracy")),
     ),
-    call(
-        statistics.summarize_rounds,
-        rounds=([3, None], instance([], [9], [-1], ["3"], [INF], [True], "3", [[3]])),
-        num_rounds=(5, COUNT),
-    ),
-    call(statistics.speed_up, summary=(SUMMARY, instance(3.0)), baseline=(SUMMARY, instance(3.0))),
     call(
         statistics.rounds_table,
         rounds=(ROUNDS, ROUNDS_KIND),
