@@ -56,7 +56,7 @@ NOT_CALLED = {
     "AttackResult CanaryState TrainingRun Run",
     "errors": "DivergedError TrainingInterrupted KerasFunctionalModelError",
     "have no parameters": "load_byte_pairs create_loss restore_eager_keras median names selected use_style Callback "
-    "ProgressBar",
+    "ProgressBar architecture secure_aggregation",
     "checked when it is registered": "DatasetEntry",
     "a dictionary of options": "ClientOptions",
     "read files, which tests/data damages": "load_emnist load_sqlite load_writer_digits",

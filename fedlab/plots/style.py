@@ -16,7 +16,6 @@ from matplotlib.text import Text
 
 from fedlab.checks import (
     check_array,
-    check_count,
     check_instance,
     check_mapping,
     check_number,
@@ -66,7 +65,7 @@ _SPARE_COLORS = ("#CC6677", "#661100", "#88CCEE", "#117733", "#DDCC77", "#6699CC
 
 Parameters = ParamSpec("Parameters")
 Picture = TypeVar("Picture", Axes, Figure)
-_TEXTS = ("title", "xlabel", "label", "up", "sideways", "score_name", "score_format")
+_TEXTS = ("title", "xlabel", "label", "up", "sideways")
 _SHOWN = "\u2060"  # an invisible character before a name that matplotlib would leave out
 
 
@@ -237,16 +236,6 @@ def check_by_client(
             fix = "Leave out clients without examples; divide percentages by 100."
             raise ValueError(f"{error} {fix}") from None
     return pd.Series(numbers, dtype=float)
-
-
-def check_step(step: int | None) -> None:
-    """Raises TypeError or ValueError for a step that is neither None nor 1, 2, 3 or 4.
-
-    Args:
-        step: Number of the step to highlight.
-    """
-    if step is not None:
-        check_count("step", step, at_most=4)
 
 
 def check_counts(name: str, counts: npt.ArrayLike) -> np.ndarray:
