@@ -1,13 +1,12 @@
 """The table of all claims: a CSV file and a page, made from the evidence alone."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from fedlab.experiments import markdown
 from fedlab.experiments.claims.catalogue import CLAIMS
-from fedlab.experiments.claims.claim import Claim, Figure
+from fedlab.experiments.claims.claim import Figure
 from fedlab.experiments.claims.evidence import Evidence
 from fedlab.files import write_text
 
@@ -16,12 +15,11 @@ _CSV_FIRST_LINE, _PAGE_FIRST_LINE = "^claim_id,part,kind,claim,verdict,", "^# Th
 _DIGITS = 4
 
 
-def build_table(evidence: Evidence, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
+def build_table(evidence: Evidence) -> pd.DataFrame:
     """Judges all claims.
 
     Args:
         evidence: The stored results and the lessons.
-        claims: The claims.
 
     Returns:
         A row for each claim: claim_id, part, kind, claim, verdict, reason; value, low, high, unit,
@@ -33,7 +31,7 @@ def build_table(evidence: Evidence, claims: Sequence[Claim] = CLAIMS) -> pd.Data
         ValueError: A results file or a lesson lacks what a claim is judged by.
     """
     rows = []
-    for claim in claims:
+    for claim in CLAIMS:
         verdict, reason, figure = claim.judge(evidence)
         row: dict[str, object] = {
             "claim_id": claim.id,

@@ -61,7 +61,6 @@ RUNS_KIND = table(RUNS, "name", "seed", "accuracy")
 RECORDS = pd.DataFrame({"round_num": [1, 2], "eval_accuracy": [0.25, 0.5]})
 INTERVAL = {
     "confidence": (0.75, FRACTION),
-    "method": ("percentile", choice("percentile", "bca")),
     "num_resamples": (9, COUNT),
     "seed": (0, SEED),
 }
