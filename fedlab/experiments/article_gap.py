@@ -30,7 +30,6 @@ from fedlab.experiments.study import Row
 from fedlab.random_streams import random_stream
 from fedlab.training import run_rounds
 
-REPEATED_COLUMNS = tuple(name for name in GapConfig.RESULTS if name != "seconds")
 _COHORTS_SEED = 0  # the cohorts are the same for all seeds
 
 

@@ -27,8 +27,6 @@ from fedlab.experiments.report import write_page
 from fedlab.experiments.store import Part, ProgressFn, Records, RememberFn
 from fedlab.learning.personalization import personalize
 
-REPEATED_COLUMNS = PersonalizationConfig.RESULTS
-
 
 def run(
     config: PersonalizationConfig,

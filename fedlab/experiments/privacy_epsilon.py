@@ -32,7 +32,6 @@ from fedlab.experiments.report import write_page
 from fedlab.experiments.store import ProgressFn, Records, RememberFn
 from fedlab.training import run_rounds
 
-REPEATED_COLUMNS = tuple(name for name in EpsilonConfig.RESULTS if name != "seconds_per_round")
 _NO_CLIP = 1e6  # longer than any update
 
 
