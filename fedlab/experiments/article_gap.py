@@ -42,15 +42,7 @@ def run(
     progress_fn: ProgressFn,
     create_fn: CreateSeededFn = models.create_cnn,
 ) -> Records:
-    """Trains once.
-
-    Args:
-        config: What to run.
-        dataset: From `fedlab.data.load`.
-        seed: Of the first weights and the places of the digits.
-        remember_fn: Not used: a run has no parts.
-        progress_fn: Called at the end.
-        create_fn: Makes the model, from a `seed`.
+    """Trains once, as a `RunFn`; the seed is that of the first weights and the digits' places.
 
     Returns:
         A record a round: round_num, loss (nats) and accuracy (in [0, 1]), measured while the clients
@@ -95,10 +87,6 @@ def run(
 
 def choose_cohort(config: GapConfig, train: MemoryClientData) -> list[str]:
     """Returns the clients of a cohort, among those with enough digits, in a random order.
-
-    Args:
-        config: The number of the cohort, its size, and how many digits are enough.
-        train: The training data of all clients.
 
     Raises:
         ValueError: There are too few such clients.
@@ -151,12 +139,7 @@ def change_digits(
 
 
 def summarize(config: GapConfig, records: Records) -> Row:
-    """Returns the columns `GapConfig.RESULTS` of a run.
-
-    Args:
-        config: The configuration.
-        records: From `run`.
-    """
+    """Returns the columns `GapConfig.RESULTS` of a run."""
     last = records[-1]
     names = ("loss", "accuracy", "test_accuracy", "num_test_examples", "client_ids")
     return {
@@ -199,12 +182,7 @@ def summarize_settings(runs: pd.DataFrame, metric: str = "loss") -> pd.DataFrame
 
 
 def write_report(path: Path, table: pd.DataFrame) -> None:
-    """Writes the study's table as Markdown: a row a setting, beside the article's figures.
-
-    Args:
-        path: The Markdown file.
-        table: The study's results file.
-    """
+    """Writes the study's table as Markdown: a row a setting, beside the article's figures."""
     losses, tested = (summarize_settings(table, name) for name in ("loss", "test_accuracy"))
     printed = article.LOSSES[-1]
     lines = [["the article", f"{printed:.3f}", "–", f"{article.TEST_ACCURACY:.1%}"]]

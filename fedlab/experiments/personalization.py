@@ -37,15 +37,9 @@ def run(
     progress_fn: ProgressFn,
     create_fn: CreateSeededFn = models.create_cnn,
 ) -> Records:
-    """Trains, fine-tunes for some clients, and measures each of them four times.
+    """Trains, fine-tunes for some clients, and measures each of them four times, as a `RunFn`.
 
-    Args:
-        config: What to run.
-        dataset: From `fedlab.data.load`.
-        seed: Of the deal, the digits set aside, the initial weights, the cohorts and all shuffling.
-        remember_fn: Keeps the accuracies of the clients alone, which do not depend on the method.
-        progress_fn: Called with the share of the run that is done.
-        create_fn: Makes the model, from a `seed`.
+    The accuracies of the clients alone are kept for other runs: they do not depend on the method.
 
     Returns:
         One record per measured client: client_id; num_train and num_test, its numbers of digits;
@@ -116,12 +110,7 @@ def measure_commonest_label(train: MemoryClientData, test: MemoryClientData) -> 
 
 
 def summarize(config: PersonalizationConfig, records: Records) -> dict[str, float | int]:
-    """Returns the columns `PersonalizationConfig.RESULTS` of a run.
-
-    Args:
-        config: Not used: all configurations have the same columns.
-        records: One per client, from `run`. Each client counts once.
-    """
+    """Returns the columns `PersonalizationConfig.RESULTS` of a run; each client counts once."""
     table = pd.DataFrame(records)
     fairness = {model: evaluation.fairness(table[model]) for model in MODELS}
     return {
@@ -152,12 +141,7 @@ def compare_with_fine_tuned(runs: pd.DataFrame, model: str) -> pd.DataFrame:
 
 
 def write_report(path: Path, runs: pd.DataFrame) -> None:
-    """Writes the study's tables as Markdown.
-
-    Args:
-        path: The Markdown file.
-        runs: The study's results file, at least two seeds of each configuration.
-    """
+    """Writes the study's tables as Markdown; each configuration needs at least two seeds."""
     dataset, num_clients = runs.dataset.iloc[0], int(runs.num_measured.max())
     others = [model for model in MODELS if model != "fine_tuned"]
     differences = {model: compare_with_fine_tuned(runs, model) for model in others}

@@ -43,14 +43,7 @@ def run(
     remember_fn: RememberFn,
     progress_fn: ProgressFn,
 ) -> Records:
-    """Trains once, and audits the run if it has noise.
-
-    Args:
-        config: What to run.
-        dataset: From `fedlab.data.load`.
-        seed: Of the start, the cohorts, the noise and the canaries.
-        remember_fn: Not used: a run has no parts.
-        progress_fn: Called at the end.
+    """Trains once, and audits the run if it has noise, as a `RunFn`.
 
     Returns:
         One record, the columns `EpsilonConfig.RESULTS`: epsilon, audit_epsilon in nats (the second
@@ -92,12 +85,7 @@ def run(
 
 
 def build_plan(config: EpsilonConfig, population: int) -> PrivacyPlan:
-    """Returns the plan for an epsilon; without noise for an infinite one.
-
-    Args:
-        config: What to run.
-        population: Number of clients that may be drawn.
-    """
+    """Returns the plan for an epsilon; without noise for an infinite one."""
     num_clients = min(config.num_clients, population)
     clip = min(config.clip, _NO_CLIP)
     if math.isinf(config.target_epsilon):
@@ -112,13 +100,7 @@ def build_plan(config: EpsilonConfig, population: int) -> PrivacyPlan:
 
 
 def compile_rounds(config: EpsilonConfig, plan: PrivacyPlan, seed: int) -> runtime.Runner:
-    """Returns DP-FedAvg: SGD at the clients and, with a rate of its own, at the server.
-
-    Args:
-        config: The rates.
-        plan: Clip and noise.
-        seed: Of the noise.
-    """
+    """Returns DP-FedAvg: SGD at the clients and, with a rate of its own, at the server."""
     return runtime.compile(
         learning.build_fed_avg(
             models.build_functional_model(models.create_small_cnn),
@@ -139,15 +121,7 @@ def hide_canaries(
     included: np.ndarray,
     seed: int,
 ) -> runtime.Runner:
-    """Returns a runner that adds what canaries would have sent.
-
-    Args:
-        runner: Runs the rounds.
-        config: The server's rate scales the canaries' updates, too.
-        plan: Clip and sampling.
-        included: bool (num_canaries,), the coins.
-        seed: Of the canaries' directions and rounds.
-    """
+    """Returns a runner that adds what canaries would have sent, times the server's rate."""
     return canaries.CanaryRunner(
         runner,
         included,
@@ -165,16 +139,7 @@ def audit_run(
     included: np.ndarray,
     seed: int,
 ) -> float:
-    """Returns the epsilon, in nats, that the run shows to be exceeded, with 95% confidence.
-
-    Args:
-        config: Number of canaries and guesses.
-        plan: The guarantee, whose delta counts.
-        start: The weights before the first round.
-        weights: The weights after the last round.
-        included: bool (num_canaries,), the coins.
-        seed: Of the canaries' directions.
-    """
+    """Returns the epsilon, in nats, that the run shows to be exceeded, with 95% confidence."""
     change = [new - old for new, old in zip(weights.trainable, start.trainable, strict=True)]
     scores = canaries.direction_scores(change, config.num_canaries, seed=seed)
     assert plan.delta is not None  # the plan has chosen it
@@ -184,12 +149,7 @@ def audit_run(
 
 
 def write_report(path: Path, table: pd.DataFrame) -> None:
-    """Writes the study's table as Markdown: for each data set, the mean over seeds.
-
-    Args:
-        path: The Markdown file.
-        table: The study's results file.
-    """
+    """Writes the study's table as Markdown: for each data set, the mean over seeds."""
     lines = []
     for (dataset, name), rows in table.groupby(["dataset", "name"], sort=False):
         row, audited = rows.iloc[0], rows.audit_epsilon.max()

@@ -19,11 +19,7 @@ from fedlab.secure import secagg
 
 
 def describe_knowledge(config: LedgerConfig) -> str:
-    """Returns who sees which values under a defence, and who would have to collude for more.
-
-    Args:
-        config: The row.
-    """
+    """Returns who sees which values under a defence, and who would have to collude for more."""
     size = config.group_size
     colluders = 2 * secagg.default_threshold(size) - size  # with a server that lies
     texts = {
@@ -100,11 +96,7 @@ _COLUMNS = {
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """Returns the ledger's table and notes. In brackets: not measured again; a note says whose it is.
-
-    Args:
-        table: From `fedlab.experiments.privacy_summary.summarize`.
-    """
+    """Returns the ledger's table and notes. In brackets: not measured again; a note says whose it is."""
     first = table.iloc[0]
     rates = (
         f"For every row it is the best of {first.server_learning_rates} in a rehearsal on public "

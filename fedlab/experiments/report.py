@@ -40,13 +40,7 @@ class ResultPaths(NamedTuple):
 def result_paths(
     folder: str | os.PathLike[str], study: str, dataset: str | None = None
 ) -> ResultPaths:
-    """Returns the files of a study.
-
-    Args:
-        folder: Where they lie.
-        study: The study's name.
-        dataset: The data set's name, if the study has files for each.
-    """
+    """Returns the files of a study; their names have the data set's if the study has files for each."""
     stem = study if dataset is None else re.sub(r"[^\w.-]+", "_", f"{study}_{dataset}")
     runs, curves, tables = (Path(folder) / f"{stem}{end}" for end in (".csv", "_curves.csv", ".md"))
     return ResultPaths(runs, curves, tables)
@@ -98,11 +92,7 @@ def read_csv(path: Path) -> pd.DataFrame:
 
 
 def accuracy_table(runs: pd.DataFrame) -> str:
-    """Returns the table of a study as Markdown: each configuration against the first.
-
-    Args:
-        runs: A study's results, at least two seeds of each.
-    """
+    """Returns the table of a study as Markdown: each configuration against the first."""
     baseline = runs.name.iloc[0]
     accuracy = statistics.compare(runs, baseline)
     first = runs.groupby("name", sort=False).first()
@@ -173,11 +163,7 @@ def _common_value(runs: pd.DataFrame, column: str) -> float:
 
 
 def cite_data(runs: pd.DataFrame) -> str:
-    """Returns a line for each data set that results are of, with its source and licence.
-
-    Args:
-        runs: Results, with the column `dataset`. Of a file nothing is known, so it has no line.
-    """
+    """Returns a line for each data set that results are of; of a file nothing is known."""
     citations = [data.cite(name) for name in runs.dataset.unique()]
     return "\n".join(f"- Data: {citation}" for citation in citations if citation)
 

@@ -101,11 +101,7 @@ def picture(draw: Callable[Parameters, Picture]) -> Callable[Parameters, Picture
 
 
 def legend_name(name: object) -> str:
-    """Returns a user's name for something as a label; matplotlib hides labels that begin with "_".
-
-    Args:
-        name: The name.
-    """
+    """Returns a user's name for something as a label; matplotlib hides labels that begin with "_"."""
     text = str(name)
     return f"{_SHOWN}{text}" if text.startswith("_") else text
 
@@ -131,22 +127,14 @@ def new_axes(width: float, height: float) -> Axes:
 
 
 def figure_of(ax: Axes) -> Figure:
-    """Returns the figure that contains the Axes, the outermost one if figures are nested.
-
-    Args:
-        ax: The Axes.
-    """
+    """Returns the figure that contains the Axes, the outermost one if figures are nested."""
     figure = ax.get_figure(root=True)
     assert isinstance(figure, Figure)  # Axes without a figure cannot be made with pyplot
     return figure
 
 
 def clean_cells(ax: Axes) -> None:
-    """Removes grid, ticks and frame, which would disturb a picture of cells.
-
-    Args:
-        ax: The Axes to change.
-    """
+    """Removes grid, ticks and frame, which would disturb a picture of cells."""
     ax.grid(False)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
@@ -178,11 +166,7 @@ def row_percent(counts: np.ndarray) -> np.ndarray:
 
 
 def find_key(name: str) -> str:
-    """Returns the key of `COLORS` for a name such as "FedAvg" or "Fed Avg", else the name.
-
-    Args:
-        name: The name; spaces, signs and upper case do not matter.
-    """
+    """Returns the key of `COLORS` for a name such as "FedAvg" or "Fed Avg", else the name."""
     plain = "".join(c for c in str(name).lower() if c.isalnum())
     return next((key for key in COLORS if key.replace("_", "") == plain), name)
 

@@ -170,13 +170,7 @@ def _by_seed(runs: pd.DataFrame, metric: str) -> dict[str, pd.Series]:
 
 
 def check_metric(table: pd.DataFrame, metric: str, name: str) -> None:
-    """Raises TypeError or ValueError if a metric is not a column of numbers.
-
-    Args:
-        table: The table.
-        metric: The name of the column.
-        name: The name of the table, for the error.
-    """
+    """Raises TypeError or ValueError if a metric is not a column of numbers."""
     if check_text("metric", metric) not in table:
         columns = describe(list(map(str, table)))
         raise ValueError(

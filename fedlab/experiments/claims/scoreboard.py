@@ -18,9 +18,6 @@ _DIGITS = 4
 def build_table(evidence: Evidence) -> pd.DataFrame:
     """Judges all claims.
 
-    Args:
-        evidence: The stored results and the lessons.
-
     Returns:
         A row for each claim: claim_id, part, kind, claim, verdict, reason; value, low, high, unit,
         dataset and source of the figure that decides, empty where a check in a lesson decides;
@@ -46,20 +43,12 @@ def build_table(evidence: Evidence) -> pd.DataFrame:
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """Returns the table as the text of the CSV file; numbers have four digits after the point.
-
-    Args:
-        table: From `build_table`.
-    """
+    """Returns the table as the text of the CSV file; numbers have four digits after the point."""
     return table.round(_DIGITS).to_csv(index=False)
 
 
 def to_page(table: pd.DataFrame) -> str:
-    """Returns the table as a Markdown page.
-
-    Args:
-        table: From `build_table`.
-    """
+    """Returns the table as a Markdown page."""
     parts = ["# The article's claims", _explain(table)]
     for part, rows in table.groupby("part", sort=False):
         lines = []
@@ -83,11 +72,7 @@ def _explain(table: pd.DataFrame) -> str:
 
 
 def show_figure(row: pd.Series) -> str:
-    """Returns the figure of a row as text, such as "+25.4 [+22.4, +28.8] points of accuracy".
-
-    Args:
-        row: A row of `build_table`.
-    """
+    """Returns the figure of a row as text, such as "+25.4 [+22.4, +28.8] points of accuracy"."""
     if pd.isna(row.value):
         return "–"
     sign = "+" if row.unit.startswith("points") else ""
