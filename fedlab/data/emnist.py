@@ -187,7 +187,7 @@ def check_sqlite(path: Path) -> None:
         ValueError: The file is cut off, damaged or of another format. The message names it.
     """
     sqlite_file.check_whole(path)
-    sqlite_file.check_tables(path, _TABLES, "TFF's SqlClientData")
+    sqlite_file.check_tables(path, _TABLES)
 
 
 def check_every_page(path: Path) -> None:

@@ -140,16 +140,15 @@ def clean_cells(ax: Axes) -> None:
     ax.spines[:].set_visible(False)
 
 
-def write_cells(ax: Axes, cells: np.ndarray, darkest: np.ndarray | None = None) -> None:
+def write_cells(ax: Axes, cells: np.ndarray, darkest: np.ndarray) -> None:
     """Writes each value into its cell, in white where the cell is dark.
 
     Args:
         ax: Axes that show `cells`, in which a cell is one unit wide and high.
         cells: float (num_rows, num_columns): the values; written as whole numbers.
         darkest: float (num_rows, num_columns): the value that has the darkest colour on the scale
-            of each cell. None: the largest of all values.
+            of each cell.
     """
-    darkest = np.full(cells.shape, cells.max()) if darkest is None else darkest
     for (row, column), value in np.ndenumerate(cells):
         dark = value > 0.6 * darkest[row, column]
         color = "#AAAAAA" if value == 0 else "white" if dark else "#222222"
