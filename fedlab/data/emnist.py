@@ -180,9 +180,6 @@ def _read_client(path: Path, split: str, client_id: str) -> Examples:
 def check_sqlite(path: Path) -> None:
     """Checks that a file is whole and has the tables of TFF's `SqlClientData`.
 
-    Args:
-        path: The file.
-
     Raises:
         ValueError: The file is cut off, damaged or of another format. The message names it.
     """

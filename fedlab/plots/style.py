@@ -117,12 +117,7 @@ def use_style() -> None:
 
 
 def new_axes(width: float, height: float) -> Axes:
-    """Returns the Axes of a new figure.
-
-    Args:
-        width: Width of the figure in inches.
-        height: Height of the figure in inches.
-    """
+    """Returns the Axes of a new figure, whose size is in inches."""
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
@@ -171,11 +166,7 @@ def find_key(name: str) -> str:
 
 
 def choose_colors(names: Iterable[str]) -> dict[str, str]:
-    """Returns a colour for each name: that of `COLORS`, else one of some others in turn.
-
-    Args:
-        names: The names, each of which may be a key of `COLORS` or a label such as "FedAvg".
-    """
+    """Returns a colour for each name: that of `COLORS`, else one of some others in turn."""
     names = list(names)
     others = [name for name in names if find_key(name) not in COLORS]
     spares = {name: _SPARE_COLORS[i % len(_SPARE_COLORS)] for i, name in enumerate(others)}
