@@ -53,10 +53,10 @@ NOT_CALLED = {
     "called by TensorFlow or by Preprocessing with tensors": "mirror brightness affine shift "
     "mirror_and_brightness",
     "hold results": "ExportRoute PrivacyRecord InvertedClasses Examples Secret Exposure Interval "
-    "RoundsSummary AttackResult CanaryState TrainingRun Run",
+    "AttackResult CanaryState TrainingRun Run",
     "errors": "DivergedError TrainingInterrupted KerasFunctionalModelError",
     "have no parameters": "load_byte_pairs create_loss restore_eager_keras median names selected use_style Callback "
-    "ProgressBar",
+    "ProgressBar architecture secure_aggregation",
     "checked when it is registered": "DatasetEntry",
     "a dictionary of options": "ClientOptions",
     "read files, which tests/data damages": "load_emnist load_sqlite load_writer_digits",

@@ -77,15 +77,12 @@ def check_shape(name: str, array: np.ndarray, shape: Shape) -> None:
         raise ValueError(f"{name} must have shape {expected}{at_least}. Found {array.shape}.")
 
 
-def check_labels(
-    name: str, values: Any, *, num_labels: int | None = None, num_classes: int | None = None
-) -> np.ndarray:
+def check_labels(name: str, values: Any, *, num_classes: int | None = None) -> np.ndarray:
     """Returns labels as an array of integers, (n,).
 
     Args:
         name: The parameter's name, for the error.
         values: The labels, integers; n at least 1.
-        num_labels: n. Default: any.
         num_classes: Labels must lie in [0, num_classes). Default: any integers.
 
     Raises:
@@ -96,7 +93,7 @@ def check_labels(
     if array.ndim == 2:
         remedy = "labels[:, 0]" if array.shape[1] == 1 else "labels.argmax(axis=1)"
         raise ValueError(f"{name} must have shape (n,). Found {array.shape}; pass {remedy}.")
-    check_shape(name, array, (num_labels,))
+    check_shape(name, array, (None,))
     if num_classes is not None and (array.min() < 0 or array.max() >= num_classes):
         bad = array[(array < 0) | (array >= num_classes)][0]
         raise ValueError(f"{name} must lie between 0 and {num_classes - 1}. Found {bad}.")

@@ -139,7 +139,7 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         return len(self._read(client_id)[1])
 
     def _read(self, client_id: str) -> _Stored:
-        check_known([client_id], self._known, "client_id")
+        check_known(client_id, self._known)
         if client_id not in self._stored:
             first, labels = self._check(client_id, *self._read_fn(client_id))
             compressed = compress(first) if self._compact else None
@@ -215,23 +215,13 @@ class MemoryClientData(tff.simulation.datasets.ClientData):
         return selected
 
 
-def check_known(
-    client_ids: Iterable[str], known: Collection[str], name: str = "client_ids"
-) -> None:
-    """Raises ValueError for a client that does not exist; the message names it.
-
-    Args:
-        client_ids: The ids to check.
-        known: The ids of the clients that exist.
-        name: The parameter's name, for the error.
-    """
-    known = frozenset(known)
-    for client_id in client_ids:
-        if not isinstance(client_id, str) or client_id not in known:
-            raise ValueError(
-                f"{name} must be of the data's clients. There is no client {describe(client_id)}. "
-                f"Found {len(known)} others; see client_ids."
-            )
+def check_known(client_id: str, known: Collection[str]) -> None:
+    """Raises ValueError for a client that does not exist; the message names it."""
+    if not isinstance(client_id, str) or client_id not in known:
+        raise ValueError(
+            "client_id must be of the data's clients. There is no client "
+            f"{describe(client_id)}. Found {len(known)} others; see client_ids."
+        )
 
 
 def check_examples(
@@ -278,7 +268,7 @@ def client_arrays(client_data: tff.simulation.datasets.ClientData, client_id: st
     check_client_data("client_data", client_data)
     if isinstance(client_data, MemoryClientData):
         return client_data.examples(client_id)
-    check_known([client_id], client_data.client_ids, "client_id")
+    check_known(client_id, client_data.client_ids)
     elements = list(client_data.create_tf_dataset_for_client(client_id).as_numpy_iterator())
     pixels = np.array([element["pixels"] for element in elements])
     labels = np.array([element["label"] for element in elements])

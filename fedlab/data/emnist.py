@@ -180,14 +180,11 @@ def _read_client(path: Path, split: str, client_id: str) -> Examples:
 def check_sqlite(path: Path) -> None:
     """Checks that a file is whole and has the tables of TFF's `SqlClientData`.
 
-    Args:
-        path: The file.
-
     Raises:
         ValueError: The file is cut off, damaged or of another format. The message names it.
     """
     sqlite_file.check_whole(path)
-    sqlite_file.check_tables(path, _TABLES, "TFF's SqlClientData")
+    sqlite_file.check_tables(path, _TABLES)
 
 
 def check_every_page(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fedlab.checks import check_array, check_count, check_labels, check_number, check_seed
+from fedlab.checks import check_count, check_labels, check_number, check_seed
 from fedlab.random_streams import random_stream
 
 Partition: TypeAlias = list[np.ndarray]
@@ -74,7 +74,6 @@ def dirichlet(
     num_clients: int,
     *,
     alpha: float,
-    sizes: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> Partition:
     """Gives each client a label mix of its own, drawn from a Dirichlet (Hsu et al. 2019, section 3).
@@ -87,21 +86,20 @@ def dirichlet(
         num_clients: Number of clients, between 1 and `num_examples`.
         alpha: Concentration, finite and above 0. With 100 every client's label mix is close to that
             of the pool; with 0.1 most clients have few labels.
-        sizes: Number of examples of each client, int (num_clients,), each at least 1, with the sum
-            `num_examples`. Default: sizes that differ by at most one.
         seed: Seed of all draws, at least 0.
 
     Returns:
-        `num_clients` index arrays, int64 (num_client_examples,).
+        `num_clients` index arrays, int64 (num_client_examples,), whose sizes differ by at most one.
 
     Raises:
         TypeError: The labels are no integers, or a number has the wrong type.
-        ValueError: A number is out of range, or the sizes do not fit the pool.
+        ValueError: A number is out of range.
     """
     label_array = check_labels("labels", labels)
     num_clients = check_count("num_clients", num_clients, at_most=len(label_array))
     alpha = check_number("alpha", alpha, above=0)
-    client_sizes = _check_sizes(sizes, num_clients, len(label_array))
+    smallest, num_larger = divmod(len(label_array), num_clients)
+    client_sizes = smallest + (np.arange(num_clients) < num_larger)
     rng = random_stream("dirichlet partition", check_seed(seed))
     return deal_by_mix(label_array, client_sizes, alpha, rng)
 
@@ -145,16 +143,3 @@ def _draw(
         for pool, count in zip(pools, np.minimum(wanted, left), strict=True):
             taken.extend(pool.pop() for _ in range(count))
     return np.array(taken, np.int64)
-
-
-def _check_sizes(sizes: npt.ArrayLike | None, num_clients: int, num_examples: int) -> np.ndarray:
-    if sizes is None:
-        smallest, num_larger = divmod(num_examples, num_clients)
-        return smallest + (np.arange(num_clients) < num_larger)
-    array = check_array("sizes", sizes, (num_clients,), at_least=1)
-    if not np.issubdtype(array.dtype, np.integer) or array.sum() != num_examples:
-        raise ValueError(
-            f"sizes must be {num_clients} whole numbers of at least 1 that sum to {num_examples}. "
-            f"Found {array.dtype} that sum to {array.sum()}."
-        )
-    return array

@@ -98,9 +98,6 @@ def check_whole(path: Path) -> None:
 
     SQLite's header contains the number of pages, so a file that was cut off is noticed at once.
 
-    Args:
-        path: The file.
-
     Raises:
         ValueError: The file is cut off or of another format. The message names it.
     """
@@ -115,13 +112,8 @@ def check_whole(path: Path) -> None:
         raise ValueError(f"{path} is cut off: {num_bytes} of {expected} bytes. Get the file again.")
 
 
-def check_tables(path: Path, required: Mapping[str, set[str]], format_name: str) -> None:
+def check_tables(path: Path, required: Mapping[str, set[str]]) -> None:
     """Checks that a file has tables with columns that it stores, and does not compute.
-
-    Args:
-        path: The file.
-        required: The columns of each table.
-        format_name: The name of the format, for messages.
 
     Raises:
         ValueError: The file is damaged, or something else has a table's name, such as a view or a
@@ -137,22 +129,19 @@ def check_tables(path: Path, required: Mapping[str, set[str]], format_name: str)
             info = connection.execute(f"PRAGMA table_xinfo({table})").fetchmany(1000)
             if kinds not in ([], [(1,)]) or any(hidden for *_, hidden in info):
                 raise ValueError(
-                    f"{path} is not in the format of {format_name}: its {table!r} is a view, a "
+                    f"{path} is not in the format of TFF's SqlClientData: its {table!r} is a view, a "
                     "virtual table or has computed columns. Only plain tables are read."
                 )
             columns = {name for _, name, *_ in info}
             if not needed <= columns:
                 raise ValueError(
-                    f"{path} is not in the format of {format_name}: its table {table!r} must have "
+                    f"{path} is not in the format of TFF's SqlClientData: its table {table!r} must have "
                     f"{', '.join(sorted(needed))}. Found {shorten(str(sorted(columns)))}."
                 )
 
 
 def check_pages(path: Path) -> None:
     """Checks a file's structure page by page.
-
-    Args:
-        path: The file.
 
     Raises:
         ValueError: The file is damaged. The message names it.

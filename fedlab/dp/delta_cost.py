@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from fedlab.checks import check_count, check_list, check_not_empty, check_number
+from fedlab.checks import check_count, check_list, check_not_empty
 from fedlab.dp import accounting
 
 
@@ -13,21 +13,16 @@ def compare_deltas(
     populations: Sequence[int],
     *,
     num_rounds: int,
-    sampling_rate: float = 1.0,
-    exponent: float = 1.1,
 ) -> pd.DataFrame:
-    """Compares delta `1 / (10 N)`, the default, with `N ** -exponent` for several populations N.
+    """Compares delta `1 / (10 N)`, the default, with `N ** -1.1` for several populations N.
 
-    The second is close to `1 / N` if N is a few hundred: `N ** -1.1` is then about half of it. The
-    noise, and so the model, is the same; what differs is how much a guarantee may leave out. All
-    cohorts are drawn by Poisson sampling.
+    The second is about half of `1 / N` if N is a few hundred. The noise, and so the model, is the
+    same; what differs is how much a guarantee may leave out. All clients take part in every round.
 
     Args:
         noise_multiplier: Noise of a round, as in `accounting.epsilon`.
         populations: Numbers N of clients that may be drawn, each at least 2.
         num_rounds: Number of rounds, at least 1.
-        sampling_rate: Probability with which a client takes part in a round, in (0, 1].
-        exponent: Exponent of the other delta, above 1.
 
     Returns:
         A table with the index `population` and the columns `delta`, `epsilon`, `other_delta` and
@@ -42,13 +37,11 @@ def compare_deltas(
         for each in check_list("populations", populations)
     ]
     check_not_empty("populations", populations)
-    sampling_rate = check_number("sampling_rate", sampling_rate, above=0, at_most=1)
-    exponent = check_number("exponent", exponent, above=1)
 
     def epsilon(population: int, delta: float) -> float:
         return accounting.epsilon(
             noise_multiplier,
-            num_clients=sampling_rate * population,
+            num_clients=population,
             population=population,
             num_rounds=num_rounds,
             delta=delta,
@@ -56,7 +49,7 @@ def compare_deltas(
 
     rows = []
     for population in populations:
-        delta, other_delta = accounting.default_delta(population), float(population) ** -exponent
+        delta, other_delta = accounting.default_delta(population), float(population) ** -1.1
         rows.append(
             {
                 "population": population,

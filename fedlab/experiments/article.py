@@ -21,18 +21,15 @@ NUM_TRAIN_DIGITS = 480  # `fitting_sizes(ACCURACIES)` has no other below 960
 NUM_TEST_DIGITS = 57  # of `fitting_sizes([TEST_ACCURACY])`; Federated EMNIST has 12 a writer
 
 
-def fitting_sizes(
-    accuracies: Sequence[float], *, at_most: int = 959, num_decimals: int = 4
-) -> list[int]:
+def fitting_sizes(accuracies: Sequence[float], *, at_most: int = 959) -> list[int]:
     """Returns how many examples there can be, if all of some accuracies are of the same examples.
 
     An accuracy of n examples is one of the n + 1 numbers k / n. A printed accuracy that lies near
     none of them is not of n examples.
 
     Args:
-        accuracies: Printed accuracies, in [0, 1], at least one.
+        accuracies: Accuracies as the article prints them, with four decimals, in [0, 1], at least one.
         at_most: The largest number of examples that is tried, at least 1.
-        num_decimals: With how many decimals the accuracies are printed, at least 1.
 
     Returns:
         Each n from 1 to `at_most` such that every accuracy is some k / n, rounded. Ascending.
@@ -48,7 +45,7 @@ def fitting_sizes(
     values = check_array("accuracies", accuracies, (None,), at_least=0, at_most=1).tolist()
     at_most = check_count("at_most", at_most)
     # A little more than half a digit: what lies in the middle may be rounded either way.
-    tolerance = (0.5 + 1e-6) * 10.0 ** -check_count("num_decimals", num_decimals)
+    tolerance = (0.5 + 1e-6) * 10.0**-4
     return [
         size
         for size in range(1, at_most + 1)

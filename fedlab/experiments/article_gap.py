@@ -19,20 +19,17 @@ from fedlab.checks import check_seed, check_table
 from fedlab.data import FederatedDataset, MemoryClientData, handwriting, pool, sampling
 from fedlab.data.client_data import Examples
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
-from fedlab.experiments import article
+from fedlab.experiments import article, markdown
 from fedlab.experiments.article_gap_configs import GapConfig
 from fedlab.experiments.central_training import CreateSeededFn, build_network
 from fedlab.experiments.compilation import compile_rounds
 from fedlab.experiments.config import RunConfig
-from fedlab.experiments.report import cite_data
+from fedlab.experiments.report import write_page
 from fedlab.experiments.store import ProgressFn, Records, RememberFn
 from fedlab.experiments.study import Row
-from fedlab.files import write_text
 from fedlab.random_streams import random_stream
 from fedlab.training import run_rounds
 
-REPEATED_COLUMNS = tuple(name for name in GapConfig.RESULTS if name != "seconds")
-FIRST_LINE = "^# The article's ten losses"
 _COHORTS_SEED = 0  # the cohorts are the same for all seeds
 
 
@@ -45,15 +42,7 @@ def run(
     progress_fn: ProgressFn,
     create_fn: CreateSeededFn = models.create_cnn,
 ) -> Records:
-    """Trains once.
-
-    Args:
-        config: What to run.
-        dataset: From `fedlab.data.load`.
-        seed: Of the first weights and the places of the digits.
-        remember_fn: Not used: a run has no parts.
-        progress_fn: Called at the end.
-        create_fn: Makes the model, from a `seed`.
+    """Trains once, as a `RunFn`; the seed is that of the first weights and the digits' places.
 
     Returns:
         A record a round: round_num, loss (nats) and accuracy (in [0, 1]), measured while the clients
@@ -98,10 +87,6 @@ def run(
 
 def choose_cohort(config: GapConfig, train: MemoryClientData) -> list[str]:
     """Returns the clients of a cohort, among those with enough digits, in a random order.
-
-    Args:
-        config: The number of the cohort, its size, and how many digits are enough.
-        train: The training data of all clients.
 
     Raises:
         ValueError: There are too few such clients.
@@ -154,12 +139,7 @@ def change_digits(
 
 
 def summarize(config: GapConfig, records: Records) -> Row:
-    """Returns the columns `GapConfig.RESULTS` of a run.
-
-    Args:
-        config: The configuration.
-        records: From `run`.
-    """
+    """Returns the columns `GapConfig.RESULTS` of a run."""
     last = records[-1]
     names = ("loss", "accuracy", "test_accuracy", "num_test_examples", "client_ids")
     return {
@@ -202,26 +182,19 @@ def summarize_settings(runs: pd.DataFrame, metric: str = "loss") -> pd.DataFrame
 
 
 def write_report(path: Path, table: pd.DataFrame) -> None:
-    """Writes the study's table as Markdown: a row a setting, beside the article's figures.
-
-    Args:
-        path: The Markdown file.
-        table: The study's results file.
-    """
+    """Writes the study's table as Markdown: a row a setting, beside the article's figures."""
     losses, tested = (summarize_settings(table, name) for name in ("loss", "test_accuracy"))
     printed = article.LOSSES[-1]
-    lines = [
-        "| setting | loss of round 10 | of single runs | test accuracy |",
-        "| --- | ---: | ---: | ---: |",
-        f"| the article | {printed:.3f} | – | {article.TEST_ACCURACY:.1%} |",
-    ]
+    lines = [["the article", f"{printed:.3f}", "–", f"{article.TEST_ACCURACY:.1%}"]]
     for group, row in losses.iterrows():
         cells = [
+            group,
             f"{row['mean']:.3f} [{row.low:.3f}, {row.high:.3f}]",
             f"{row.smallest:.3f} to {row.largest:.3f}",
             f"{tested['mean'][group]:.1%} [{tested.low[group]:.1%}, {tested.high[group]:.1%}]",
         ]
-        lines.append(f"| {group} | {' | '.join(cells)} |")
+        lines.append(cells)
+    titles = ("setting", "loss of round 10", "of single runs", "test accuracy")
     explained = (
         f"The article's settings on {table.dataset.iloc[0]}: {table.cohort.nunique()} cohorts of "
         f"{table.num_clients.iloc[0]} clients with {table.examples_per_client.iloc[0]} training "
@@ -231,6 +204,5 @@ def write_report(path: Path, table: pd.DataFrame) -> None:
         "with few of them. Scale: of height and width. Shift: the largest, in pixels. This is a "
         "sensitivity: how large Federated EMNIST's digits are, and where they lie, is not measured."
     )
-    made = "Made by `python -m fedlab study article_gap --report` from the CSV file beside it."
-    parts = ["# The article's ten losses", "\n".join(lines), explained, cite_data(table), made]
-    write_text(path, "\n\n".join(filter(None, parts)) + "\n", first_line=FIRST_LINE)
+    parts = [markdown.table(titles, lines), explained]
+    write_page(path, "The article's ten losses", parts, "article_gap", table)

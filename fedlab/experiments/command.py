@@ -19,11 +19,7 @@ _DESCRIPTION = (
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
-    """Adds `study` to the command line.
-
-    Args:
-        commands: The subcommands of the parser.
-    """
+    """Adds `study` to the command line."""
     parser = commands.add_parser(
         "study", help="run configurations x seeds, and make their tables", description=_DESCRIPTION
     )

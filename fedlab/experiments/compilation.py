@@ -8,19 +8,9 @@ from fedlab.experiments.central_training import CreateSeededFn
 from fedlab.experiments.config import RunConfig
 from fedlab.learning import schedules
 
-_BUILDERS = {
-    "fed_avg": "build_fed_avg",
-    "fed_prox": "build_fed_prox",
-    "fed_avgm": "build_fed_avgm",
-    "fed_adam": "build_fed_adam",
-    "fed_yogi": "build_fed_yogi",
-    "fed_adagrad": "build_fed_adagrad",
-    "fed_sgd": "build_fed_sgd",
-    "mime_lite": "build_mime_lite",
-}
 _CLIENT = ("client_learning_rate", "client_optimizer")
 _ADAPTIVE = {"server_beta_2": "beta_2", "server_epsilon": "epsilon"}
-_OPTIONS = dict.fromkeys(_BUILDERS, (*_CLIENT, "mu")) | {
+_OPTIONS = {  # of the other algorithms `_CLIENT` and mu
     "fed_avg": _CLIENT,
     "fed_avgm": (*_CLIENT, "mu", "momentum"),
     "fed_sgd": (),
@@ -39,7 +29,7 @@ def compile_rounds(config: RunConfig, create_fn: CreateSeededFn) -> runtime.Runn
 
 
 def _options(config: RunConfig) -> dict[str, Any]:
-    names = ("server_learning_rate", *_OPTIONS[config.algorithm])
+    names = ("server_learning_rate", *_OPTIONS.get(config.algorithm, (*_CLIENT, "mu")))
     options = {name: getattr(config, name) for name in names}
     for name, keyword in _ADAPTIVE.items():
         if (value := getattr(config, name)) is not None:
@@ -61,5 +51,5 @@ def _compile(
             keywords["client_learning_rate"], factor=decay, num_rounds=1
         )
         build_model = models.build_model_fn  # TFF 0.87's builders with a schedule want this one
-    build_process = getattr(learning, _BUILDERS[algorithm])
+    build_process = getattr(learning, f"build_{algorithm}")
     return runtime.compile(build_process(build_model(create_fn), **keywords))

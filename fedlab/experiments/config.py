@@ -22,7 +22,6 @@ Algorithm = Literal[
     "fed_avgm",
     "fed_adam",
     "fed_yogi",
-    "fed_adagrad",
     "fed_sgd",
     "mime_lite",
     "central",
@@ -132,10 +131,10 @@ class RunConfig(Config):
 def _check_together(config: RunConfig) -> None:
     """A setting that does nothing would make a table say what is not so."""
     users = {
-        "mu": ("algorithm", ("fed_prox", "fed_avgm", "fed_adam", "fed_yogi", "fed_adagrad")),
+        "mu": ("algorithm", ("fed_prox", "fed_avgm", "fed_adam", "fed_yogi")),
         "momentum": ("algorithm", ("fed_avgm", "mime_lite")),
         "server_beta_2": ("algorithm", ("fed_adam", "fed_yogi")),
-        "server_epsilon": ("algorithm", ("fed_adam", "fed_yogi", "fed_adagrad")),
+        "server_epsilon": ("algorithm", ("fed_adam", "fed_yogi")),
         "alpha": ("partition", ("dirichlet",)),
     }
     for name, (owner, values) in users.items():

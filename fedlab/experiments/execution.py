@@ -259,16 +259,7 @@ def train_federated(
     seed: int,
     callbacks: Sequence[Callback] = (),
 ) -> Weights:
-    """Returns the weights after the rounds of a configuration.
-
-    Args:
-        config: What to run.
-        train: The clients.
-        network: Whose model is trained.
-        weights: To start from.
-        seed: Of the cohorts, the stragglers, the shuffling and the augmentation.
-        callbacks: What else happens around a round.
-    """
+    """Returns the weights after the rounds of a configuration."""
     preprocessing = _preprocessing(config, seed, num_epochs=config.num_epochs)
     cohort_fn = build_cohort_fn(train, _sample_fn(config, train.client_ids, seed), preprocessing)
     return run_rounds(

@@ -15,7 +15,7 @@ import pandas as pd
 from fedlab import evaluation, models, statistics
 from fedlab.data import FederatedDataset
 from fedlab.data.client_data import MemoryClientData
-from fedlab.experiments import execution
+from fedlab.experiments import execution, markdown
 from fedlab.experiments.central_training import CreateSeededFn, Weights, build_network
 from fedlab.experiments.partitions import deal, set_tests_aside
 from fedlab.experiments.personalization_configs import (
@@ -23,13 +23,9 @@ from fedlab.experiments.personalization_configs import (
     PersonalizationConfig,
     without_federation,
 )
-from fedlab.experiments.report import cite_data
+from fedlab.experiments.report import write_page
 from fedlab.experiments.store import Part, ProgressFn, Records, RememberFn
-from fedlab.files import write_text
 from fedlab.learning.personalization import personalize
-
-REPEATED_COLUMNS = PersonalizationConfig.RESULTS
-FIRST_LINE = "^# Personalization on "
 
 
 def run(
@@ -41,15 +37,9 @@ def run(
     progress_fn: ProgressFn,
     create_fn: CreateSeededFn = models.create_cnn,
 ) -> Records:
-    """Trains, fine-tunes for some clients, and measures each of them four times.
+    """Trains, fine-tunes for some clients, and measures each of them four times, as a `RunFn`.
 
-    Args:
-        config: What to run.
-        dataset: From `fedlab.data.load`.
-        seed: Of the deal, the digits set aside, the initial weights, the cohorts and all shuffling.
-        remember_fn: Keeps the accuracies of the clients alone, which do not depend on the method.
-        progress_fn: Called with the share of the run that is done.
-        create_fn: Makes the model, from a `seed`.
+    The accuracies of the clients alone are kept for other runs: they do not depend on the method.
 
     Returns:
         One record per measured client: client_id; num_train and num_test, its numbers of digits;
@@ -120,12 +110,7 @@ def measure_commonest_label(train: MemoryClientData, test: MemoryClientData) -> 
 
 
 def summarize(config: PersonalizationConfig, records: Records) -> dict[str, float | int]:
-    """Returns the columns `PersonalizationConfig.RESULTS` of a run.
-
-    Args:
-        config: Not used: all configurations have the same columns.
-        records: One per client, from `run`. Each client counts once.
-    """
+    """Returns the columns `PersonalizationConfig.RESULTS` of a run; each client counts once."""
     table = pd.DataFrame(records)
     fairness = {model: evaluation.fairness(table[model]) for model in MODELS}
     return {
@@ -156,12 +141,7 @@ def compare_with_fine_tuned(runs: pd.DataFrame, model: str) -> pd.DataFrame:
 
 
 def write_report(path: Path, runs: pd.DataFrame) -> None:
-    """Writes the study's tables as Markdown.
-
-    Args:
-        path: The Markdown file.
-        runs: The study's results file, at least two seeds of each configuration.
-    """
+    """Writes the study's tables as Markdown; each configuration needs at least two seeds."""
     dataset, num_clients = runs.dataset.iloc[0], int(runs.num_measured.max())
     others = [model for model in MODELS if model != "fine_tuned"]
     differences = {model: compare_with_fine_tuned(runs, model) for model in others}
@@ -173,7 +153,6 @@ def write_report(path: Path, runs: pd.DataFrame) -> None:
         "chance."
     )
     parts = [
-        f"# Personalization on {dataset}",
         _table(runs, MODELS, lambda rows, model: _show(rows[f"{model}_accuracy"])),
         explained,
         "## Fine-tuned minus the others, in points",
@@ -184,10 +163,8 @@ def write_report(path: Path, runs: pd.DataFrame) -> None:
         ),
         "## Worst decile",
         _table(runs, MODELS, lambda rows, model: _show(rows[f"{model}_worst_decile"])),
-        cite_data(runs),
-        "Made by `python -m fedlab study personalization --report` from the CSV file beside it.",
     ]
-    write_text(path, "\n\n".join(filter(None, parts)) + "\n", first_line=FIRST_LINE)
+    write_page(path, "Personalization", parts, "personalization", runs, on=dataset)
 
 
 def _table(
@@ -195,12 +172,11 @@ def _table(
 ) -> str:
     """Returns a row per configuration and a column per way to answer."""
     columns = list(columns)
-    lines = [f"| method / setting | {' | '.join(MODELS[model] for model in columns)} |"]
-    lines.append(f"| --- | {' | '.join(['---:'] * len(columns))} |")
-    for name, rows in runs.groupby("name", sort=False):
-        cells = [show_fn(rows, model) for model in columns]
-        lines.append(f"| {name.replace('|', '/')} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    lines = [
+        [name, *(show_fn(rows, model) for model in columns)]
+        for name, rows in runs.groupby("name", sort=False)
+    ]
+    return markdown.table(["method / setting", *(MODELS[model] for model in columns)], lines)
 
 
 def _show(values: pd.Series) -> str:

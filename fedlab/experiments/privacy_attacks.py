@@ -32,12 +32,7 @@ class Group(NamedTuple):
 
 
 def build_group(writers: Writers, group_size: int) -> Group:
-    """Takes one digit of each of the first members.
-
-    Args:
-        writers: Who is a member.
-        group_size: How many members are taken.
-    """
+    """Takes one digit of each of the first members."""
     client_ids = writers.members[:group_size]
     examples = {
         client_id: _take_example(writers.train.examples(client_id), number)
@@ -55,11 +50,7 @@ def _take_example(examples: Examples, number: int) -> Examples:
 
 
 def blank_ssim(group: Group) -> float:
-    """Returns the mean similarity of the group's digits to blank paper, in [-1, 1].
-
-    Args:
-        group: Who holds which digit.
-    """
+    """Returns the mean similarity of the group's digits to blank paper, in [-1, 1]."""
     return float(image_similarity.blank_baseline(group.images).ssim.mean())
 
 
@@ -67,13 +58,6 @@ def reconstruct_each(
     config: LedgerConfig, group: Group, runner: runtime.Runner, start: Weights, seed: int
 ) -> float:
     """Inverts what the server gets of each client alone.
-
-    Args:
-        config: The settings of rounds and attack.
-        group: Who holds which digit.
-        runner: Runs a round under the defence.
-        start: The weights before the round.
-        seed: Of the round and of the search for images.
 
     Returns:
         The mean SSIM of the digits and what is reconstructed, in [-1, 1].
@@ -89,13 +73,6 @@ def reconstruct_sum(
     config: LedgerConfig, group: Group, runner: runtime.Runner, start: Weights, seed: int
 ) -> float:
     """Inverts the sum of all updates; each reconstructed image is paired with one digit.
-
-    Args:
-        config: The settings of rounds and attack.
-        group: Who holds which digit.
-        runner: Runs a round under the defence.
-        start: The weights before the round.
-        seed: Of the round and of the search for images.
 
     Returns:
         The mean SSIM of the pairs, in [-1, 1].

@@ -196,11 +196,7 @@ class LedgerConfig(Config):
 
 
 def noise_name(epsilon: float) -> str:
-    """Returns what the ledger calls noise at the server.
-
-    Args:
-        epsilon: Its epsilon, in nats.
-    """
+    """Returns what the ledger calls noise at the server."""
     return f"noise at the server, epsilon {epsilon:g}"
 
 
@@ -212,15 +208,7 @@ def with_defence(
     secure_sum: str | None = None,
     target_epsilon: float | None = None,
 ) -> LedgerConfig:
-    """Returns the row of the same ledger that has another defence.
-
-    Args:
-        config: A row of the ledger; its other settings are kept.
-        defence: The defence's name.
-        mechanism: As in `LedgerConfig`.
-        secure_sum: As in `LedgerConfig`.
-        target_epsilon: As in `LedgerConfig`.
-    """
+    """Returns the row of the same ledger that has another defence; its other settings are kept."""
     return vary(
         config,
         defence=defence,
@@ -231,31 +219,17 @@ def with_defence(
 
 
 def without_defence(config: LedgerConfig) -> LedgerConfig:
-    """Returns the ledger's row of plain FedAvg.
-
-    Args:
-        config: A row of the ledger.
-    """
+    """Returns the ledger's row of plain FedAvg."""
     return with_defence(config, NONE, "none")
 
 
 def with_noise(config: LedgerConfig, epsilon: float) -> LedgerConfig:
-    """Returns the ledger's row of noise at the server.
-
-    Args:
-        config: A row of the ledger.
-        epsilon: The row's epsilon, in nats.
-    """
+    """Returns the ledger's row of noise at the server."""
     return with_defence(config, noise_name(epsilon), "noise", target_epsilon=epsilon)
 
 
 def build_ledger(config: LedgerConfig, other_epsilon: float) -> list[LedgerConfig]:
-    """Returns all rows of a ledger.
-
-    Args:
-        config: The settings that the rows share.
-        other_epsilon: Of a second row with noise at the server, beside `config.group_epsilon`.
-    """
+    """Returns all rows of a ledger; two have noise at the server, one of them of `other_epsilon`."""
     return [
         without_defence(config),
         with_defence(config, CLIPPING, "clipping"),

@@ -36,13 +36,7 @@ _MAX_ROUNDING = 1e-6  # of a weight, in two rounds
 
 
 def build_plan(config: LedgerConfig, epsilon: float, num_members: int) -> PrivacyPlan:
-    """Returns the plan of noise at the server, for all members in every round.
-
-    Args:
-        config: Rounds and clip.
-        epsilon: The epsilon of the whole training, in nats.
-        num_members: Size of the population.
-    """
+    """Returns the plan of noise at the server, for all members in every round."""
     return PrivacyPlan.for_epsilon(
         epsilon,
         population=num_members,
@@ -54,10 +48,6 @@ def build_plan(config: LedgerConfig, epsilon: float, num_members: int) -> Privac
 
 def group_noise_multiplier(config: LedgerConfig, num_members: int) -> float:
     """Returns the noise multiplier of the clients' noise.
-
-    Args:
-        config: The ledger's settings.
-        num_members: Size of the population.
 
     Raises:
         ValueError: A group is too small for this noise.
@@ -130,14 +120,7 @@ def _build_aggregator(config: LedgerConfig, num_members: int, seed: int, num_tra
 def build_cohorts(
     config: LedgerConfig, client_data: MemoryClientData, sample_fn: sampling.SampleFn, seed: int
 ) -> CohortFn:
-    """Returns the cohort of each round, with the batches of the ledger.
-
-    Args:
-        config: The batch size.
-        client_data: The clients' data.
-        sample_fn: Who takes part.
-        seed: Of the order of the examples.
-    """
+    """Returns the cohort of each round, with the batches of the ledger."""
     batches = Preprocessing(config.batch_size, shuffle=True, seed=seed)
     return build_cohort_fn(client_data, sample_fn, batches)
 
@@ -150,16 +133,7 @@ def train(
     runner: runtime.Runner,
     seed: int,
 ) -> Weights:
-    """Trains on some writers and returns the weights.
-
-    Args:
-        config: The settings; its defence does not count.
-        client_data: The writers' training digits.
-        members: Who trains: all of them, in every round.
-        start: The weights before the first round.
-        runner: Runs the rounds.
-        seed: Of the cohorts and the order of the examples.
-    """
+    """Trains on some writers, all of them in every round, and returns the weights."""
     sample_fn = sampling.poisson(members, float(len(members)), seed=seed)
     cohort_fn = build_cohorts(config, client_data, sample_fn, seed)
     return _run(runner, cohort_fn, config.num_rounds, start)

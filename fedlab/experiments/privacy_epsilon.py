@@ -24,16 +24,14 @@ from fedlab.data import FederatedDataset
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
 from fedlab.dp import audit, canaries
 from fedlab.dp.privacy_plan import PrivacyPlan
+from fedlab.experiments import markdown
 from fedlab.experiments.central_training import Weights
 from fedlab.experiments.privacy_configs import EpsilonConfig
 from fedlab.experiments.privacy_start import pooled_accuracy, pretrain
-from fedlab.experiments.report import cite_data
+from fedlab.experiments.report import write_page
 from fedlab.experiments.store import ProgressFn, Records, RememberFn
-from fedlab.files import write_text
 from fedlab.training import run_rounds
 
-REPEATED_COLUMNS = tuple(name for name in EpsilonConfig.RESULTS if name != "seconds_per_round")
-FIRST_LINE = "^# Accuracy against epsilon"
 _NO_CLIP = 1e6  # longer than any update
 
 
@@ -45,14 +43,7 @@ def run(
     remember_fn: RememberFn,
     progress_fn: ProgressFn,
 ) -> Records:
-    """Trains once, and audits the run if it has noise.
-
-    Args:
-        config: What to run.
-        dataset: From `fedlab.data.load`.
-        seed: Of the start, the cohorts, the noise and the canaries.
-        remember_fn: Not used: a run has no parts.
-        progress_fn: Called at the end.
+    """Trains once, and audits the run if it has noise, as a `RunFn`.
 
     Returns:
         One record, the columns `EpsilonConfig.RESULTS`: epsilon, audit_epsilon in nats (the second
@@ -94,12 +85,7 @@ def run(
 
 
 def build_plan(config: EpsilonConfig, population: int) -> PrivacyPlan:
-    """Returns the plan for an epsilon; without noise for an infinite one.
-
-    Args:
-        config: What to run.
-        population: Number of clients that may be drawn.
-    """
+    """Returns the plan for an epsilon; without noise for an infinite one."""
     num_clients = min(config.num_clients, population)
     clip = min(config.clip, _NO_CLIP)
     if math.isinf(config.target_epsilon):
@@ -114,13 +100,7 @@ def build_plan(config: EpsilonConfig, population: int) -> PrivacyPlan:
 
 
 def compile_rounds(config: EpsilonConfig, plan: PrivacyPlan, seed: int) -> runtime.Runner:
-    """Returns DP-FedAvg: SGD at the clients and, with a rate of its own, at the server.
-
-    Args:
-        config: The rates.
-        plan: Clip and noise.
-        seed: Of the noise.
-    """
+    """Returns DP-FedAvg: SGD at the clients and, with a rate of its own, at the server."""
     return runtime.compile(
         learning.build_fed_avg(
             models.build_functional_model(models.create_small_cnn),
@@ -141,15 +121,7 @@ def hide_canaries(
     included: np.ndarray,
     seed: int,
 ) -> runtime.Runner:
-    """Returns a runner that adds what canaries would have sent.
-
-    Args:
-        runner: Runs the rounds.
-        config: The server's rate scales the canaries' updates, too.
-        plan: Clip and sampling.
-        included: bool (num_canaries,), the coins.
-        seed: Of the canaries' directions and rounds.
-    """
+    """Returns a runner that adds what canaries would have sent, times the server's rate."""
     return canaries.CanaryRunner(
         runner,
         included,
@@ -167,16 +139,7 @@ def audit_run(
     included: np.ndarray,
     seed: int,
 ) -> float:
-    """Returns the epsilon, in nats, that the run shows to be exceeded, with 95% confidence.
-
-    Args:
-        config: Number of canaries and guesses.
-        plan: The guarantee, whose delta counts.
-        start: The weights before the first round.
-        weights: The weights after the last round.
-        included: bool (num_canaries,), the coins.
-        seed: Of the canaries' directions.
-    """
+    """Returns the epsilon, in nats, that the run shows to be exceeded, with 95% confidence."""
     change = [new - old for new, old in zip(weights.trainable, start.trainable, strict=True)]
     scores = canaries.direction_scores(change, config.num_canaries, seed=seed)
     assert plan.delta is not None  # the plan has chosen it
@@ -186,31 +149,27 @@ def audit_run(
 
 
 def write_report(path: Path, table: pd.DataFrame) -> None:
-    """Writes the study's table as Markdown: for each data set, the mean over seeds.
-
-    Args:
-        path: The Markdown file.
-        table: The study's results file.
-    """
-    titles = "data | run | epsilon | delta | accuracy | largest audited epsilon"
-    lines = [f"| {titles} |", f"| --- | --- |{' ---: |' * 4}"]
+    """Writes the study's table as Markdown: for each data set, the mean over seeds."""
+    lines = []
     for (dataset, name), rows in table.groupby(["dataset", "name"], sort=False):
         row, audited = rows.iloc[0], rows.audit_epsilon.max()
         cells = [
+            dataset,
+            name,
             _write_epsilon(row.epsilon),
             f"{row.delta:.2g}",
             f"{rows.accuracy.mean():.2%}",
             "–" if math.isnan(audited) else f"{audited:.2f}",
         ]
-        lines.append(f"| {dataset} | {name} | {' | '.join(cells)} |")
+        lines.append(cells)
+    titles = ("data", "run", "epsilon", "delta", "accuracy", "largest audited epsilon")
     explained = (
         f"Accuracy on the test digits of all writers, mean over {table.seed.nunique()} seeds; "
         "epsilon in nats, of whole writers and all rounds, at the delta beside it. The audit "
         "gives a lower bound with 95% confidence; the largest of the seeds is shown."
     )
-    made = "Made by `python -m fedlab study privacy_epsilon --report` from the CSV file beside it."
-    parts = ["# Accuracy against epsilon", "\n".join(lines), explained, cite_data(table), made]
-    write_text(path, "\n\n".join(filter(None, parts)) + "\n", first_line=FIRST_LINE)
+    parts = [markdown.table(titles, lines, texts=("run",)), explained]
+    write_page(path, "Accuracy against epsilon", parts, "privacy_epsilon", table)
 
 
 def _write_epsilon(epsilon: float) -> str:

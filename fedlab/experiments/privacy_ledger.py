@@ -61,10 +61,10 @@ from fedlab.experiments.privacy_start import pooled_accuracy, pretrain
 from fedlab.experiments.privacy_summary import summarize
 from fedlab.experiments.privacy_texts import describe_knowledge, explain, to_markdown
 from fedlab.experiments.privacy_writers import Writers, split_writers
+from fedlab.experiments.report import write_page
 from fedlab.experiments.settings import vary
 from fedlab.experiments.store import Part, ProgressFn, Records, RememberFn
 
-FIRST_LINE = "^# The privacy ledger"
 _DIGITS = 5  # that a row keeps
 _MODEL_COLUMNS = (
     "server_learning_rate",
@@ -84,11 +84,7 @@ _COST_COLUMNS = (
 
 
 def repeated_columns(config: LedgerConfig) -> tuple[str, ...]:
-    """Returns the columns that are the same in every run: no timings, nothing with fresh noise.
-
-    Args:
-        config: The row.
-    """
+    """Returns the columns that are the same in every run: no timings, nothing with fresh noise."""
     columns = ("delta", "blank_ssim", "num_members", "who_learns_what", "shared")
     if config.mechanism == "distributed":
         return columns
@@ -96,20 +92,12 @@ def repeated_columns(config: LedgerConfig) -> tuple[str, ...]:
 
 
 def model_source(config: LedgerConfig) -> LedgerConfig:
-    """Returns the row whose model a row has: a secure sum changes nothing in it.
-
-    Args:
-        config: The row.
-    """
+    """Returns the row whose model a row has: a secure sum changes nothing in it."""
     return without_defence(config) if config.mechanism == "integers" else config
 
 
 def view_source(config: LedgerConfig) -> LedgerConfig:
-    """Returns the row in which the server sees the same of a group's round.
-
-    Args:
-        config: The row.
-    """
+    """Returns the row in which the server sees the same of a group's round."""
     if config.mechanism == "noise":
         return with_defence(config, CLIPPING, "clipping")
     if config.mechanism == "integers":
@@ -125,15 +113,10 @@ def run(
     remember_fn: RememberFn,
     progress_fn: ProgressFn,
 ) -> Records:
-    """Measures one row of the ledger.
+    """Measures one row of the ledger, as a `RunFn`; keys, ciphertexts and clients' noise have no seed.
 
-    Args:
-        config: The row.
-        dataset: From `fedlab.data.load`.
-        seed: Of everything but keys, ciphertexts and the clients' noise.
-        remember_fn: Keeps the parts that rows have in common: the rounds of a group, a rehearsal,
-            the attacker's reference models, a model, a reconstruction.
-        progress_fn: Called after each part.
+    It keeps the parts that rows have in common: the rounds of a group, a rehearsal, the attacker's
+    reference models, a model, a reconstruction.
 
     Returns:
         One record, the columns `LedgerConfig.RESULTS`; numbers are rounded to five decimals.
@@ -279,14 +262,9 @@ def _attack(
 
 
 def write_report(path: Path, table: pd.DataFrame) -> None:
-    """Writes the ledger as Markdown, and its picture beside it: means over the seeds.
-
-    Args:
-        path: The Markdown file.
-        table: The study's results file.
-    """
+    """Writes the ledger as Markdown, and its picture beside it: means over the seeds."""
     table = summarize(table)
-    files.write_text(path, to_markdown(table), first_line=FIRST_LINE)
+    write_page(path, "The privacy ledger", [to_markdown(table)], "privacy_ledger", table)
     with matplotlib.rc_context():
         plots.use_style()
         files.write_picture(path.with_suffix(".png"), plots.ledger(table).savefig)

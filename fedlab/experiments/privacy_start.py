@@ -38,12 +38,6 @@ def pretrain(dataset: FederatedDataset, seed: int) -> Weights:
 def pooled_accuracy(
     dataset: FederatedDataset, weights: Weights, client_ids: Sequence[str] | None = None
 ) -> float:
-    """Returns the share of right answers on the test examples of some clients, in [0, 1].
-
-    Args:
-        dataset: The data set.
-        weights: Of the small CNN.
-        client_ids: The clients. Default: all.
-    """
+    """Returns the share of right answers on the test examples of some clients, or all, in [0, 1]."""
     test = dataset.pooled_test if client_ids is None else pool(dataset.test.select(client_ids))
     return float((small_network().predict(weights, test).prediction == test.labels).mean())

@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 
+from fedlab.experiments import markdown
 from fedlab.experiments.privacy_configs import (
     CKKS,
     CLIPPING,
@@ -14,16 +15,11 @@ from fedlab.experiments.privacy_configs import (
     LedgerConfig,
     noise_name,
 )
-from fedlab.experiments.report import cite_data
 from fedlab.secure import secagg
 
 
 def describe_knowledge(config: LedgerConfig) -> str:
-    """Returns who sees which values under a defence, and who would have to collude for more.
-
-    Args:
-        config: The row.
-    """
+    """Returns who sees which values under a defence, and who would have to collude for more."""
     size = config.group_size
     colluders = 2 * secagg.default_threshold(size) - size  # with a server that lies
     texts = {
@@ -100,14 +96,8 @@ _COLUMNS = {
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """Returns the ledger as a page. In brackets: not measured again; the notes say whose it is.
-
-    Args:
-        table: From `fedlab.experiments.privacy_summary.summarize`.
-    """
+    """Returns the ledger's table and notes. In brackets: not measured again; a note says whose it is."""
     first = table.iloc[0]
-    lines = [_line(*_COLUMNS.values()), _line("---", *["---:"] * 9, "---")]
-    lines += [_line(*_cells(row)) for _, row in table.iterrows()]
     rates = (
         f"For every row it is the best of {first.server_learning_rates} in a rehearsal on public "
         "writers, half of whom train and half of whom judge; a row with several has one for each seed."
@@ -132,9 +122,9 @@ def to_markdown(table: pd.DataFrame) -> str:
         f"- Rehearsal of “{row.defence}”, seed {row.seed}, accuracy by rate: {row.rehearsal}."
         for row in table.drop_duplicates("rehearsal").itertuples()
     ]
-    made = "Made by `python -m fedlab study privacy_ledger --report` from the CSV file beside it."
-    parts = ["# The privacy ledger", "\n".join(lines), explained, "\n".join(listed)]
-    return "\n\n".join(filter(None, [*parts, cite_data(table), made])) + "\n"
+    cells = (_cells(row) for _, row in table.iterrows())
+    lines = markdown.table(list(_COLUMNS.values()), cells, texts=("who learns what",))
+    return "\n\n".join([lines, explained, "\n".join(listed)])
 
 
 def _cells(row: pd.Series) -> list[str]:
@@ -160,7 +150,3 @@ def _cells(row: pd.Series) -> list[str]:
 
 def _bounds(low: float, high: float, style: str) -> str:
     return "" if math.isnan(low) else f" [{low:{style}}, {high:{style}}]"
-
-
-def _line(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -2,12 +2,14 @@
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from fedlab import data, statistics
+from fedlab.experiments import markdown
 from fedlab.experiments.results import FIRST_LINE
 from fedlab.experiments.settings import Config
 from fedlab.experiments.store import Records
@@ -24,7 +26,6 @@ _CURVE_COLUMNS = {
 }
 _WHOLE = ("max_examples", "diverged_in_round", "rounds_to_target")  # or empty
 _CSV_FIRST_LINE = f"^name,(group|seed),|{FIRST_LINE}"
-_REPORT_FIRST_LINE = "^# The study “"
 _SEPARATOR = " | "  # in the names of a study that holds methods against each other by setting
 
 
@@ -39,13 +40,7 @@ class ResultPaths(NamedTuple):
 def result_paths(
     folder: str | os.PathLike[str], study: str, dataset: str | None = None
 ) -> ResultPaths:
-    """Returns the files of a study.
-
-    Args:
-        folder: Where they lie.
-        study: The study's name.
-        dataset: The data set's name, if the study has files for each.
-    """
+    """Returns the files of a study; their names have the data set's if the study has files for each."""
     stem = study if dataset is None else re.sub(r"[^\w.-]+", "_", f"{study}_{dataset}")
     runs, curves, tables = (Path(folder) / f"{stem}{end}" for end in (".csv", "_curves.csv", ".md"))
     return ResultPaths(runs, curves, tables)
@@ -97,29 +92,20 @@ def read_csv(path: Path) -> pd.DataFrame:
 
 
 def accuracy_table(runs: pd.DataFrame) -> str:
-    """Returns the table of a study as Markdown: each configuration against the first.
-
-    Args:
-        runs: A study's results, at least two seeds of each.
-    """
+    """Returns the table of a study as Markdown: each configuration against the first."""
     baseline = runs.name.iloc[0]
     accuracy = statistics.compare(runs, baseline)
     first = runs.groupby("name", sort=False).first()
     worst = runs.groupby("name", sort=False).worst_decile_accuracy.mean()
-    lines = [
-        _line("group", "configuration", "accuracy", "difference in points", "worst decile"),
-        _line("---", "---", "---:", "---:", "---:"),
-    ]
+    lines = []
     for name, row in accuracy.iterrows():
         bounds = f"{100 * row.difference:+.2f} [{100 * row.low:+.2f}, {100 * row.high:+.2f}]"
         difference = "–" if name == baseline else bounds
         shown = [first.group[name], name, f"{row['mean']:.2%}", difference, f"{worst[name]:.2%}"]
-        lines.append(_line(*shown))
-    return "\n".join([*lines, "", _explain(runs, baseline), *_failures(runs)])
-
-
-def _line(*cells: str) -> str:
-    return f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |"
+        lines.append(shown)
+    titles = ("group", "configuration", "accuracy", "difference in points", "worst decile")
+    table = markdown.table(titles, lines, texts=("configuration",))
+    return "\n".join([table, "", _explain(runs, baseline), *_failures(runs)])
 
 
 def _explain(runs: pd.DataFrame, baseline: str) -> str:
@@ -160,16 +146,13 @@ def rounds_table(runs: pd.DataFrame) -> str:
     keys = runs.name.map(lambda name: tuple(name.split(_SEPARATOR, 1)))
     rounds = {key: rows.rounds_to_target.tolist() for key, rows in runs.groupby(keys, sort=False)}
     table = statistics.rounds_table(rounds, int(num_rounds), next(iter(rounds))[0])
-    lines = [_line("method", *table.columns), _line("---", *["---:"] * len(table.columns))]
-    lines += [
-        _line(method, *row) for method, row in zip(table.index, table.to_numpy(), strict=True)
-    ]
     note = (
         f"Rounds until {target:.1%} of all test digits of {runs.dataset.iloc[0]} are right: median "
         f"over {runs.seed.nunique()} seeds, of which one that does not get there in {num_rounds:g} "
         f"rounds counts as later. In brackets: how many times fewer than {table.index[0]}."
     )
-    return "\n".join([*lines, "", note])
+    lines = markdown.table(["method", *table.columns], table.itertuples())
+    return f"{lines}\n\n{note}"
 
 
 def _common_value(runs: pd.DataFrame, column: str) -> float:
@@ -180,24 +163,37 @@ def _common_value(runs: pd.DataFrame, column: str) -> float:
 
 
 def cite_data(runs: pd.DataFrame) -> str:
-    """Returns a line for each data set that results are of, with its source and licence.
-
-    Args:
-        runs: Results, with the column `dataset`. Of a file nothing is known, so it has no line.
-    """
+    """Returns a line for each data set that results are of; of a file nothing is known."""
     citations = [data.cite(name) for name in runs.dataset.unique()]
     return "\n".join(f"- Data: {citation}" for citation in citations if citation)
 
 
+def write_page(
+    path: Path, title: str, parts: Iterable[str], study: str, runs: pd.DataFrame, on: str = ""
+) -> None:
+    """Writes a study's page as Markdown: heading, parts, where the data and the page come from.
+
+    Args:
+        path: The Markdown file. A file that begins with another title is left as it is.
+        title: The heading.
+        parts: Tables, texts and smaller headings.
+        study: What the command line calls the study.
+        runs: The results, for the sources of their data.
+        on: The data set's name, for the end of the heading, if there is a page for each.
+    """
+    made = f"Made by `python -m fedlab study {study} --report` from the CSV file beside it."
+    page = [f"# {title} on {on}" if on else f"# {title}", *parts, cite_data(runs), made]
+    text = "\n\n".join(filter(None, page)) + "\n"
+    write_text(path, text, first_line=f"^# {re.escape(title)}")
+
+
 def write_report(path: Path, study: str, runs: pd.DataFrame) -> None:
     """Writes a study's tables as Markdown."""
-    parts = [f"# The study “{study}” on {runs.dataset.iloc[0]}"]
+    parts = []
     if runs.name.str.contains(_SEPARATOR, regex=False).all():
         parts += ["## Rounds to the target", rounds_table(runs)]
         for group, rows in runs.groupby("group", sort=False):
             parts += [f"## Accuracy: {group}", accuracy_table(rows)]
     else:
         parts.append(accuracy_table(runs))
-    parts.append(cite_data(runs))
-    parts.append(f"Made by `python -m fedlab study {study} --report` from the CSV file beside it.")
-    write_text(path, "\n\n".join(filter(None, parts)) + "\n", first_line=_REPORT_FIRST_LINE)
+    write_page(path, f"The study “{study}”", parts, study, runs, on=runs.dataset.iloc[0])

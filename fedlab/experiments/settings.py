@@ -175,26 +175,14 @@ def _explain(error: Mapping[str, Any]) -> str:
 
 
 def check_name(kind: str, name: str, known: Iterable[str]) -> None:
-    """Raises ValueError for a name that is not among the known ones, with those that come near.
-
-    Args:
-        kind: What is named, for the error.
-        name: The name.
-        known: The names that are allowed.
-    """
+    """Raises ValueError for a name that is not among the known ones, with those that come near."""
     known = list(known)
     if name not in known:
         raise ValueError(describe_unknown_name(kind, name, known))
 
 
 def describe_unknown_name(kind: str, name: Any, known: Iterable[str]) -> str:
-    """Returns the error text for a name that is not among the known ones, with those that come near.
-
-    Args:
-        kind: What is named.
-        name: The name.
-        known: The names that are allowed.
-    """
+    """Returns the error text for a name that is not among the known ones, with those that come near."""
     known = list(known)
     near = [repr(each) for each in difflib.get_close_matches(str(name), known)]
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Choose from: {', '.join(known)}."

@@ -186,11 +186,7 @@ class Store:
 
 
 def default_folder(name: str) -> Path:
-    """Returns where a data set's runs are kept if nothing else is said: a folder of this user alone.
-
-    Args:
-        name: The data set's name.
-    """
+    """Returns where a data set's runs are kept if nothing else is said: a folder of this user alone."""
     folder = files.cache_dir() / "study" / name.replace(" ", "_")
     files.make_private_folders(folder)
     return folder

@@ -37,27 +37,13 @@ def run_training(
     progress_fn: ProgressFn,
     create_fn: CreateSeededFn | None = None,
 ) -> Records:
-    """Runs `execution.run` as a study does; its evaluations are the records.
-
-    Args:
-        config: As in `execution.run`.
-        dataset: As in `execution.run`.
-        seed: As in `execution.run`.
-        remember_fn: Not used: a training run has no parts.
-        progress_fn: As in `execution.run`.
-        create_fn: As in `execution.run`.
-    """
+    """Runs `execution.run` as a study does; its evaluations are the records, and it has no parts."""
     table = execution.run(config, dataset, seed, create_fn=create_fn, progress_fn=progress_fn)
     return table.to_dict("records")
 
 
 def summarize_training(config: RunConfig, records: Records) -> Row:
-    """Returns the columns of a training run; see `execution.summarize`.
-
-    Args:
-        config: Its target accuracy is looked up.
-        records: The evaluations.
-    """
+    """Returns the columns of a training run; its own target accuracy is looked up, if it has one."""
     target = config.stop_at_accuracy or execution.TARGET_ACCURACY
     return execution.summarize(pd.DataFrame(records), target)
 
@@ -65,13 +51,7 @@ def summarize_training(config: RunConfig, records: Records) -> Row:
 def build_training_study(
     name: str, configs: Sequence[Config], run_fn: RunFn = run_training
 ) -> Study:
-    """Returns a study of training runs.
-
-    Args:
-        name: What the command line calls it.
-        configs: Each a `RunConfig`.
-        run_fn: Runs one of them.
-    """
+    """Returns a study of training runs, each a `RunConfig`."""
     return Study(
         name=name,
         configs=configs,
@@ -96,7 +76,6 @@ _ARTICLE_GAP = Study(
     configs=PLANS["article_gap"],
     run_fn=article_gap.run,
     summarize_fn=article_gap.summarize,
-    repeated_fn=lambda config: article_gap.REPEATED_COLUMNS,
     shown=("first_loss", "loss", "accuracy", "test_accuracy"),
     write_report_fn=article_gap.write_report,
     num_seeds=5,
@@ -107,7 +86,6 @@ _PERSONALIZATION = Study(
     configs=PLANS["personalization"],
     run_fn=personalization.run,
     summarize_fn=personalization.summarize,
-    repeated_fn=lambda config: personalization.REPEATED_COLUMNS,
     shown=tuple(f"{model}_accuracy" for model in MODELS),
     write_report_fn=personalization.write_report,
     num_seeds=5,
@@ -118,7 +96,6 @@ _PRIVACY_EPSILON = Study(
     configs=PLANS["privacy_epsilon"],
     run_fn=privacy_epsilon.run,
     summarize_fn=_first_record,
-    repeated_fn=lambda config: privacy_epsilon.REPEATED_COLUMNS,
     shown=("epsilon", "delta", "accuracy", "audit_epsilon", "seconds_per_round"),
     write_report_fn=privacy_epsilon.write_report,
     num_seeds=3,

@@ -51,7 +51,8 @@ class Study:
         configs: Its configurations; tables compare the others with the first.
         run_fn: Runs one of them.
         summarize_fn: Makes the columns `Config.RESULTS` of a row from configuration and records.
-        repeated_fn: Returns the columns of a configuration that must repeat to the last bit.
+        repeated_fn: Returns the columns of a configuration that must repeat to the last bit. Default:
+            all results but durations, whose names begin with "seconds".
         shown: The columns that the terminal shows besides name and seed.
         write_report_fn: Writes the tables from the results file; takes the Markdown file's path.
         estimate_cost_fn: Says how long a run takes, in any unit, for the bar.
@@ -68,7 +69,9 @@ class Study:
     configs: Sequence[Config]
     run_fn: RunFn
     summarize_fn: Callable[[Any, Records], Row]
-    repeated_fn: Callable[[Any], Sequence[str]]
+    repeated_fn: Callable[[Any], Sequence[str]] = lambda config: [
+        name for name in config.RESULTS if not name.startswith("seconds")
+    ]
     shown: Sequence[str]
     write_report_fn: Callable[[Path, pd.DataFrame], None]
     estimate_cost_fn: Callable[[Any, FederatedDataset], float] = lambda config, dataset: 1.0

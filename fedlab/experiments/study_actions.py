@@ -31,15 +31,9 @@ def run_study(
     out: Path,
     notice_fn: NoticeFn,
 ) -> None:
-    """Runs all configurations that are not stored yet, and writes the results files.
+    """Runs all configurations that are not stored yet, and writes the results files to `out`.
 
-    Args:
-        study: The study.
-        dataset_argument: As `data.load` takes it.
-        seeds: Of each configuration.
-        folder: Where finished runs are kept. Default: the user's cache.
-        out: Where the results files go.
-        notice_fn: Told, in sentences, what is done.
+    Finished runs are kept in `folder`, or in the user's cache.
 
     Raises:
         ValueError: The results would replace others, or the folder is not this study's.
@@ -75,14 +69,6 @@ def show_runs(
     notice_fn: NoticeFn,
 ) -> None:
     """Runs some configurations and shows their rows; no results file is written.
-
-    Args:
-        study: The study.
-        configs: Which of its configurations.
-        dataset_argument: As `data.load` takes it.
-        seeds: Of each configuration.
-        folder: As in `run_study`.
-        notice_fn: Told, in sentences, what is done; then shown the rows.
 
     Raises:
         ValueError: The folder is not this study's.
@@ -143,15 +129,7 @@ def run_again(
     out: Path,
     notice_fn: NoticeFn,
 ) -> bool:
-    """Runs without a store and compares the numbers with those of the results file.
-
-    Args:
-        study: The study.
-        configs: Which of its configurations.
-        dataset_argument: As `data.load` takes it.
-        seeds: Of each configuration.
-        out: Where the results files are.
-        notice_fn: Shown each row, and told whether it is the same.
+    """Runs without a store and compares the numbers with those of the results file in `out`.
 
     Returns:
         Whether every row that the file has is the same, in the columns that must repeat.
@@ -227,11 +205,6 @@ def _is_missing(value: Any) -> bool:
 
 def write_report(study: Study, dataset_name: str, out: Path) -> Path:
     """Writes the study's tables from its results file.
-
-    Args:
-        study: The study.
-        dataset_name: What results call the data set.
-        out: Where the results files are.
 
     Returns:
         The Markdown file.

@@ -1,6 +1,6 @@
 """Learning algorithms: each is a TFF `LearningProcess` from one of TFF's own builders."""
 
-from fedlab.learning.adaptive_fed_opt import build_fed_adagrad, build_fed_adam, build_fed_yogi
+from fedlab.learning.adaptive_fed_opt import build_fed_adam, build_fed_yogi
 from fedlab.learning.building_blocks import Rate, TffModel, leave_out_metrics
 from fedlab.learning.fed_opt import (
     ClientOptions,
@@ -17,7 +17,6 @@ __all__ = [
     "Rate",
     "TffModel",
     "build_evaluation",
-    "build_fed_adagrad",
     "build_fed_adam",
     "build_fed_avg",
     "build_fed_avgm",

@@ -1,4 +1,4 @@
-"""FedOpt with an adaptive optimizer at the server: FedAdam, FedYogi, FedAdagrad."""
+"""FedOpt with an adaptive optimizer at the server: FedAdam and FedYogi."""
 
 from typing import Unpack
 
@@ -83,42 +83,6 @@ def build_fed_yogi(
     hparams = _check_adaptive(server_learning_rate, beta_1, beta_2, epsilon)
     server = tff.learning.optimizers.build_yogi(
         *hparams, initial_preconditioner_value=hparams[-1] ** 2
-    )
-    return build_fed_opt(model, server, **options)
-
-
-def build_fed_adagrad(
-    model: TffModel,
-    *,
-    server_learning_rate: float = 0.03,
-    epsilon: float = 1e-3,
-    **options: Unpack[ProximalOptions],
-) -> Process:
-    """Builds FedAdagrad (Reddi et al. 2021, algorithm 2): Adagrad at the server.
-
-    The server divides each coordinate's change by the root of the sum of its squares over all
-    rounds, so the steps become smaller and smaller. The sum starts at `epsilon ** 2`; the paper
-    adds epsilon to the root as well. As in the paper's experiments there is no momentum.
-
-    Args:
-        model: A model from `fedlab.models.build_model_fn` or `build_functional_model`.
-        server_learning_rate: Step size of the server, at least 0.
-        epsilon: Called tau in the paper, above 0.
-        **options: `client_learning_rate`, `client_optimizer`, `weighted`, `aggregator`,
-            `metrics_aggregator` and `mu`, which `build_fed_opt` describes; without them its
-            defaults hold.
-
-    Returns:
-        A TFF `LearningProcess`.
-
-    Raises:
-        TypeError: An argument is not a number where a number is meant.
-        ValueError: A number is out of range, an optimizer is not known, or `aggregator` and
-            `weighted` do not go together.
-    """
-    rate, _, _, epsilon = _check_adaptive(server_learning_rate, 0.0, 0.0, epsilon)
-    server = tff.learning.optimizers.build_adagrad(
-        rate, initial_preconditioner_value=epsilon**2, epsilon=0.0
     )
     return build_fed_opt(model, server, **options)
 

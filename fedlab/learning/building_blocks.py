@@ -59,22 +59,14 @@ def leave_out_metrics(metric_finalizers: Any, metrics_type: Any = None) -> tff.C
 
 
 def client_weighting(weighted: bool) -> tff.learning.ClientWeighting:
-    """Returns TFF's enum value for how much a client counts.
-
-    Args:
-        weighted: Whether a client counts by its number of examples, or once.
-    """
+    """Returns TFF's enum value for how much a client counts: by its number of examples, or once."""
     if check_flag("weighted", weighted):
         return tff.learning.ClientWeighting.NUM_EXAMPLES
     return tff.learning.ClientWeighting.UNIFORM
 
 
 def check_model(model: TffModel) -> None:
-    """Raises TypeError for what is no model of TFF.
-
-    Args:
-        model: A model from `fedlab.models.build_model_fn` or `build_functional_model`.
-    """
+    """Raises TypeError for what is no model of TFF."""
     is_functional = isinstance(model, tff.learning.models.FunctionalModel)
     is_keras = isinstance(model, tf.keras.Model) or (
         isinstance(model, type) and issubclass(model, tf.keras.Model)
@@ -87,21 +79,13 @@ def check_model(model: TffModel) -> None:
 
 
 def check_metrics_aggregator(metrics_aggregator: MetricsAggregator | None) -> None:
-    """Raises TypeError for what is neither None nor callable.
-
-    Args:
-        metrics_aggregator: Such as `leave_out_metrics`. None: sums, in the clear.
-    """
+    """Raises TypeError for what is neither None nor callable."""
     if metrics_aggregator is not None:
         check_callable("metrics_aggregator", metrics_aggregator)
 
 
 def check_aggregator(aggregator: Aggregator | None) -> None:
-    """Raises TypeError for what is neither None nor an aggregator.
-
-    Args:
-        aggregator: An aggregator of `fedlab.learning.aggregators`. None: the mean.
-    """
+    """Raises TypeError for what is neither None nor an aggregator."""
     if aggregator is not None:
         check_instance(
             "aggregator",

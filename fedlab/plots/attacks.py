@@ -32,18 +32,13 @@ _LEAST_SHOWN = 0.1  # the lowest epsilon of an audit's picture, whose axis is lo
 def reconstructions(
     rows: Mapping[str, npt.ArrayLike],
     scores: Mapping[str, float] | None = None,
-    *,
-    score_format: str = "{:.2f}",
-    score_name: str = "SSIM",
 ) -> Axes:
-    """Draws one row of images per attack, with a score at the right of the row.
+    """Draws one row of images per attack, with its SSIM at the right of the row.
 
     Args:
         rows: From the name of a row to its images, float (n, 28, 28) in [0, 1]. Put the originals
             first.
         scores: From the name of a row to its score. Rows without a score are allowed.
-        score_format: Format string of the scores.
-        score_name: Text above the scores.
 
     Returns:
         The Axes of the picture.
@@ -69,9 +64,9 @@ def reconstructions(
     right = ax.get_xlim()[1] + 6
     for name, value in scores.items():
         y = ax.get_yticks()[list(rows).index(name)]
-        ax.text(right, y, score_format.format(value), va="center", fontsize=13)
+        ax.text(right, y, f"{value:.2f}", va="center", fontsize=13)
     if scores:
-        ax.text(right, 0, score_name, va="bottom", fontsize=13)
+        ax.text(right, 0, "SSIM", va="bottom", fontsize=13)
     return ax
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from fedlab.checks import check_choice, check_count, check_list, check_not_empty, describe
-from fedlab.plots.style import COLORS, check_step, picture
+from fedlab.plots.style import COLORS, picture
 
 _INK, _GRAY, _PAPER = "#222222", "#8A8A8A", "#F4F6F8"
 _DATA = "#117733"
@@ -20,7 +20,6 @@ _CLIENTS = (  # device, the digits its owner wrote, their slant in degrees
     ("tablet", "996", 6),
     ("phone", "118", 0),
     ("laptop", "604", -6),
-    ("tablet", "285", 9),
 )
 _LAYERS = ((-1.0, (-0.5, 0.5)), (0.0, (-0.8, 0.0, 0.8)), (1.0, (0.0,)))  # of the model's icon
 _STEPS = (
@@ -32,22 +31,14 @@ _STEPS = (
 
 
 @picture
-def architecture(num_clients: int = 5) -> Axes:
+def architecture() -> Axes:
     """Draws the server above its clients: models go down, updates come up, data stays.
-
-    Args:
-        num_clients: Number of clients, 1 to 6.
 
     Returns:
         The Axes of the picture.
-
-    Raises:
-        TypeError: `num_clients` is not a whole number.
-        ValueError: `num_clients` is out of range.
     """
-    num_clients = check_count("num_clients", num_clients, at_most=len(_CLIENTS))
     pitch = 2.0
-    width = max(7.0, pitch * num_clients + 0.2)
+    width = pitch * len(_CLIENTS) + 0.2
     middle = width / 2
     ax = _canvas(width, 6.5, "The data stays, the model moves")
     ax.text(
@@ -57,11 +48,11 @@ def architecture(num_clients: int = 5) -> Axes:
     ax.text(middle - 1.35, 5.55, "server", va="center", fontsize=15, weight="bold")
     _model(ax, middle + 0.75, 5.62, 0.33)
     ax.text(middle + 0.75, 5.06, "global model", ha="center", va="bottom", fontsize=12)
-    left = middle - pitch * num_clients / 2
-    for i in range(num_clients):
+    left = middle - pitch * len(_CLIENTS) / 2
+    for i, client in enumerate(_CLIENTS):
         x = left + pitch * (i + 0.5)
-        _client(ax, x, *_CLIENTS[i])
-        spread = (x - middle) * min(1.0, 3.0 / (pitch * num_clients))
+        _client(ax, x, *client)
+        spread = (x - middle) * (3.0 / (pitch * len(_CLIENTS)))
         _arrow(ax, (middle + spread - 0.1, 4.95), (x - 0.22, 3.42), COLORS["model"])
         _arrow(ax, (x + 0.22, 3.42), (middle + spread + 0.1, 4.95), COLORS["update"])
     _legend(ax, width)
@@ -81,7 +72,8 @@ def training_round(step: int | None = None) -> Axes:
     Raises:
         ValueError: `step` is another value.
     """
-    check_step(step)
+    if step is not None:
+        check_count("step", step, at_most=len(_STEPS))
     ax = _canvas(10.2, 5.25, "One round of federated learning")
     corners = ((0.1, 2.95), (5.7, 2.95), (5.7, 0.1), (0.1, 0.1))
     for i, ((x, y), (name, text)) in enumerate(zip(corners, _STEPS, strict=True)):

@@ -1,6 +1,5 @@
 """Pictures of the results of runs: curves, confusion matrices, clients' accuracies, bars."""
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -46,13 +45,12 @@ def curves(
     metric: str = "accuracy",
     *,
     x: str = "round_num",
-    band: str | tuple[float, float] | None = "minmax",
     hline: Mapping[str, float] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws a metric over the rounds, with one line per name.
 
-    Of several runs it draws the mean and a band. Rounds in which the metric is missing or NaN, such
+    Of several runs it draws the mean and a band from the smallest to the largest. Rounds in which the metric is missing or NaN, such
     as rounds without an evaluation, are left out.
 
     Args:
@@ -61,7 +59,6 @@ def curves(
         metric: Column to draw. Accuracies in [0, 1] are drawn in percent.
         x: Column of the x axis; its values must not fall along a run. Several runs are matched by
             the column `round_num`.
-        band: "minmax", or two quantiles such as (0.1, 0.9). None: no band.
         hline: From a label to a value that is drawn as a horizontal line, to compare with.
         ax: Axes to draw on. None: those of a new figure.
 
@@ -69,14 +66,13 @@ def curves(
         The Axes of the picture.
 
     Raises:
-        ValueError: There are no records, the metric has no values, `band` is not as above, or `x`
-            falls along a run; the message says for which name.
+        ValueError: There are no records, the metric has no values, or `x` falls along a run; the
+            message says for which name.
     """
     records_by_name = check_mapping("records_by_name", records_by_name)
     metric, x = check_text("metric", metric), check_text("x", x)
     hline = {} if hline is None else check_mapping("hline", hline)
     hline = {label: check_number(f"hline[{label!r}]", value) for label, value in hline.items()}
-    quantiles = _to_quantiles(band)
     points = {
         name: [_points(name, run, x, metric) for run in _as_runs(name, records)]
         for name, records in records_by_name.items()
@@ -94,9 +90,8 @@ def curves(
             markevery=max(1, len(xs) // 10),
             label=legend_name(LABELS.get(find_key(name), name)),
         )
-        if quantiles is not None and len(runs) > 1:
-            low, high = (values.quantile(quantile) for quantile in quantiles)
-            ax.fill_between(xs, low, high, color=colors[name], alpha=0.2, lw=0)
+        if len(runs) > 1:
+            ax.fill_between(xs, values.min(), values.max(), color=colors[name], alpha=0.2, lw=0)
     for i, (label, value) in enumerate(hline.items()):
         ax.axhline(
             value, color="#444444", ls=("--", ":", "-.")[i % 3], lw=1.6, label=legend_name(label)
@@ -235,20 +230,6 @@ def bars(
     ax.margins(x=0.16)
     clean_cells(ax)
     return ax
-
-
-def _to_quantiles(band: str | tuple[float, float] | None) -> tuple[float, float] | None:
-    if band is None:
-        return None
-    if isinstance(band, str) and band == "minmax":
-        return 0.0, 1.0
-    with contextlib.suppress(TypeError, ValueError):
-        low, high = (check_number("band", each, at_least=0, at_most=1) for each in band)
-        if low < high:
-            return low, high
-    raise ValueError(
-        f"band must be 'minmax', None or two quantiles such as (0.1, 0.9). Found {describe(band)}."
-    )
 
 
 def _as_runs(name: str, records: Records | Sequence[Records]) -> list[pd.DataFrame]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from fedlab.checks import check_array, check_count, check_instance, check_mapping, describe
+from fedlab.checks import check_array, check_instance, check_mapping, describe
 from fedlab.plots.style import COLORS, clean_cells, new_axes, picture
 
 _STEPS = (  # step, message of a client, message of the server, what the server has then
@@ -42,20 +42,12 @@ _MOST_MASKS = 12
 
 
 @picture
-def secure_aggregation(step: int | None = None) -> Axes:
+def secure_aggregation() -> Axes:
     """Draws the five steps of secure aggregation for five clients, of which one drops out.
-
-    Args:
-        step: Number of the step to highlight, 1 to 5; the others are drawn pale. None: all alike.
 
     Returns:
         The Axes of the picture.
-
-    Raises:
-        ValueError: `step` is another value.
     """
-    if step is not None:
-        check_count("step", step, at_most=len(_STEPS))
     ax = new_axes(13.6, 5.0)
     ax.set(xlim=(0, 13.6), ylim=(0, 5.0), aspect="equal")
     ax.axis("off")
@@ -64,38 +56,38 @@ def secure_aggregation(step: int | None = None) -> Axes:
         ax.add_patch(Rectangle((0.05, bottom), 13.5, 0.85, color="#F4F6F8"))
         ax.text(0.2, bottom + 0.42, who, va="center", fontsize=13, weight="bold")
     for number, (name, up, down, has) in enumerate(_STEPS, start=1):
-        left, alpha = 2.48 * number - 1.3, 1.0 if step in (None, number) else 0.25
-        ax.text(left, 4.75, name, va="center", fontsize=13, weight="bold", alpha=alpha)
-        _draw_people(ax, left, number, alpha)
-        _arrow(ax, left + 0.1, (3.6, 0.95), COLORS["update"], alpha)
-        _write(ax, left + 0.5, 2.95, up, COLORS["update"], alpha)
+        left = 2.48 * number - 1.3
+        ax.text(left, 4.75, name, va="center", fontsize=13, weight="bold")
+        _draw_people(ax, left, number)
+        _arrow(ax, left + 0.1, (3.6, 0.95), COLORS["update"])
+        _write(ax, left + 0.5, 2.95, up, COLORS["update"])
         if down:
-            _arrow(ax, left + 0.35, (0.95, 3.6), COLORS["model"], alpha)
-            _write(ax, left + 0.5, 1.6, down, COLORS["model"], alpha)
-        _write(ax, left, 0.47, has, "#222222", alpha)
+            _arrow(ax, left + 0.35, (0.95, 3.6), COLORS["model"])
+            _write(ax, left + 0.5, 1.6, down, COLORS["model"])
+        _write(ax, left, 0.47, has, "#222222")
     return ax
 
 
-def _draw_people(ax: Axes, left: float, step: int, alpha: float) -> None:
+def _draw_people(ax: Axes, left: float, step: int) -> None:
     """Draws a row of clients; from its step on the one that drops out is crossed out."""
     for i in range(_NUM_PEOPLE):
         x, y, is_lost = left + 0.17 + 0.42 * i, 4.1, i == _LOST and step >= _LOSES_AT
         line, face = ("--", "white") if is_lost else ("-", COLORS["update"])
         edge = "#8A8A8A" if is_lost else COLORS["update"]
-        ax.add_patch(Circle((x, y), 0.15, fc=face, ec=edge, ls=line, lw=1.6, alpha=alpha))
+        ax.add_patch(Circle((x, y), 0.15, fc=face, ec=edge, ls=line, lw=1.6))
         if is_lost:
-            ax.plot(x, y, "x", color="#222222", ms=9, mew=2, alpha=alpha)
+            ax.plot(x, y, "x", color="#222222", ms=9, mew=2)
             if step == _LOSES_AT:
-                ax.text(x, 3.78, "drops out", ha="center", va="center", fontsize=11, alpha=alpha)
+                ax.text(x, 3.78, "drops out", ha="center", va="center", fontsize=11)
 
 
-def _arrow(ax: Axes, x: float, ends: tuple[float, float], color: str, alpha: float) -> None:
-    arrow = {"arrowstyle": "-|>", "color": color, "lw": 2, "alpha": alpha}
+def _arrow(ax: Axes, x: float, ends: tuple[float, float], color: str) -> None:
+    arrow = {"arrowstyle": "-|>", "color": color, "lw": 2}
     ax.annotate("", xy=(x, ends[1]), xytext=(x, ends[0]), arrowprops=arrow)
 
 
-def _write(ax: Axes, x: float, y: float, text: str, color: str, alpha: float) -> None:
-    ax.text(x, y, text, va="center", fontsize=12.5, color=color, alpha=alpha)
+def _write(ax: Axes, x: float, y: float, text: str, color: str) -> None:
+    ax.text(x, y, text, va="center", fontsize=12.5, color=color)
 
 
 @picture
@@ -140,8 +132,6 @@ def pairwise_masks(masks: pd.DataFrame, *, title: str | None = None) -> Axes:
 def received_values(
     images: Mapping[str, npt.ArrayLike],
     shares: Mapping[str, npt.ArrayLike] | None = None,
-    *,
-    xlabel: str = "value, as a share of the modulus",
 ) -> Figure:
     """Draws some of the values that a server receives as an image, and all as a histogram.
 
@@ -150,7 +140,6 @@ def received_values(
             the largest, black.
         shares: From the same names to all values, each divided by the modulus, in [0, 1] and of
             any shape. None: no histograms.
-        xlabel: Label of the histograms' axis.
 
     Returns:
         The figure, with a column per name.
@@ -188,7 +177,7 @@ def received_values(
     if shares is not None:
         for ax, numbers in zip(panels[1], shares.values(), strict=True):
             _draw_histogram(ax, np.ravel(numbers))
-        figure.supxlabel(xlabel, fontsize=13)
+        figure.supxlabel("value, as a share of the modulus", fontsize=13)
         panels[1, 0].set_ylabel("of the numbers")
     return figure
 

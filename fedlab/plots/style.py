@@ -16,7 +16,6 @@ from matplotlib.text import Text
 
 from fedlab.checks import (
     check_array,
-    check_count,
     check_instance,
     check_mapping,
     check_number,
@@ -30,7 +29,6 @@ COLORS: dict[str, str] = {  # safe for colour-blind readers (Okabe and Ito; Tol)
     "fed_avgm": "#56B4E9",
     "fed_adam": "#009E73",
     "fed_yogi": "#E69F00",
-    "fed_adagrad": "#CC79A7",
     "mime_lite": "#882255",
     "fed_sgd": "#999933",
     "central": "#000000",
@@ -51,7 +49,6 @@ LABELS: dict[str, str] = {
     "fed_avgm": "FedAvgM",
     "fed_adam": "FedAdam",
     "fed_yogi": "FedYogi",
-    "fed_adagrad": "FedAdagrad",
     "mime_lite": "Mime Lite",
     "fed_sgd": "FedSGD",
     "round_num": "round",
@@ -68,7 +65,7 @@ _SPARE_COLORS = ("#CC6677", "#661100", "#88CCEE", "#117733", "#DDCC77", "#6699CC
 
 Parameters = ParamSpec("Parameters")
 Picture = TypeVar("Picture", Axes, Figure)
-_TEXTS = ("title", "xlabel", "label", "up", "sideways", "score_name", "score_format")
+_TEXTS = ("title", "xlabel", "label", "up", "sideways")
 _SHOWN = "\u2060"  # an invisible character before a name that matplotlib would leave out
 
 
@@ -104,11 +101,7 @@ def picture(draw: Callable[Parameters, Picture]) -> Callable[Parameters, Picture
 
 
 def legend_name(name: object) -> str:
-    """Returns a user's name for something as a label; matplotlib hides labels that begin with "_".
-
-    Args:
-        name: The name.
-    """
+    """Returns a user's name for something as a label; matplotlib hides labels that begin with "_"."""
     text = str(name)
     return f"{_SHOWN}{text}" if text.startswith("_") else text
 
@@ -124,47 +117,33 @@ def use_style() -> None:
 
 
 def new_axes(width: float, height: float) -> Axes:
-    """Returns the Axes of a new figure.
-
-    Args:
-        width: Width of the figure in inches.
-        height: Height of the figure in inches.
-    """
+    """Returns the Axes of a new figure, whose size is in inches."""
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
 def figure_of(ax: Axes) -> Figure:
-    """Returns the figure that contains the Axes, the outermost one if figures are nested.
-
-    Args:
-        ax: The Axes.
-    """
+    """Returns the figure that contains the Axes, the outermost one if figures are nested."""
     figure = ax.get_figure(root=True)
     assert isinstance(figure, Figure)  # Axes without a figure cannot be made with pyplot
     return figure
 
 
 def clean_cells(ax: Axes) -> None:
-    """Removes grid, ticks and frame, which would disturb a picture of cells.
-
-    Args:
-        ax: The Axes to change.
-    """
+    """Removes grid, ticks and frame, which would disturb a picture of cells."""
     ax.grid(False)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
 
 
-def write_cells(ax: Axes, cells: np.ndarray, darkest: np.ndarray | None = None) -> None:
+def write_cells(ax: Axes, cells: np.ndarray, darkest: np.ndarray) -> None:
     """Writes each value into its cell, in white where the cell is dark.
 
     Args:
         ax: Axes that show `cells`, in which a cell is one unit wide and high.
         cells: float (num_rows, num_columns): the values; written as whole numbers.
         darkest: float (num_rows, num_columns): the value that has the darkest colour on the scale
-            of each cell. None: the largest of all values.
+            of each cell.
     """
-    darkest = np.full(cells.shape, cells.max()) if darkest is None else darkest
     for (row, column), value in np.ndenumerate(cells):
         dark = value > 0.6 * darkest[row, column]
         color = "#AAAAAA" if value == 0 else "white" if dark else "#222222"
@@ -181,21 +160,13 @@ def row_percent(counts: np.ndarray) -> np.ndarray:
 
 
 def find_key(name: str) -> str:
-    """Returns the key of `COLORS` for a name such as "FedAvg" or "Fed Avg", else the name.
-
-    Args:
-        name: The name; spaces, signs and upper case do not matter.
-    """
+    """Returns the key of `COLORS` for a name such as "FedAvg" or "Fed Avg", else the name."""
     plain = "".join(c for c in str(name).lower() if c.isalnum())
     return next((key for key in COLORS if key.replace("_", "") == plain), name)
 
 
 def choose_colors(names: Iterable[str]) -> dict[str, str]:
-    """Returns a colour for each name: that of `COLORS`, else one of some others in turn.
-
-    Args:
-        names: The names, each of which may be a key of `COLORS` or a label such as "FedAvg".
-    """
+    """Returns a colour for each name: that of `COLORS`, else one of some others in turn."""
     names = list(names)
     others = [name for name in names if find_key(name) not in COLORS]
     spares = {name: _SPARE_COLORS[i % len(_SPARE_COLORS)] for i, name in enumerate(others)}
@@ -239,16 +210,6 @@ def check_by_client(
             fix = "Leave out clients without examples; divide percentages by 100."
             raise ValueError(f"{error} {fix}") from None
     return pd.Series(numbers, dtype=float)
-
-
-def check_step(step: int | None) -> None:
-    """Raises TypeError or ValueError for a step that is neither None nor 1, 2, 3 or 4.
-
-    Args:
-        step: Number of the step to highlight.
-    """
-    if step is not None:
-        check_count("step", step, at_most=4)
 
 
 def check_counts(name: str, counts: npt.ArrayLike) -> np.ndarray:

@@ -7,18 +7,11 @@ from fedlab.statistics.intervals import (
     mean_interval,
     paired_differences,
 )
-from fedlab.statistics.rounds import (
-    RoundsSummary,
-    rounds_table,
-    rounds_to_target,
-    speed_up,
-    summarize_rounds,
-)
+from fedlab.statistics.rounds import rounds_table, rounds_to_target
 from fedlab.statistics.worst_clients import count_worst
 
 __all__ = [
     "Interval",
-    "RoundsSummary",
     "bootstrap_interval",
     "compare",
     "count_worst",
@@ -26,6 +19,4 @@ __all__ = [
     "paired_differences",
     "rounds_table",
     "rounds_to_target",
-    "speed_up",
-    "summarize_rounds",
 ]

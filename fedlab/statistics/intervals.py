@@ -14,7 +14,6 @@ import scipy.stats
 
 from fedlab.checks import (
     check_array,
-    check_choice,
     check_count,
     check_number,
     check_seed,
@@ -42,7 +41,6 @@ def bootstrap_interval(
     values: npt.ArrayLike,
     *,
     confidence: float = 0.95,
-    method: str = "percentile",
     num_resamples: int = 10_000,
     seed: int = 0,
 ) -> Interval:
@@ -57,8 +55,6 @@ def bootstrap_interval(
     Args:
         values: float (num_seeds,), at least two finite numbers.
         confidence: Nominal confidence, in (0, 1).
-        method: "percentile", or "bca", which corrects for bias and skewness; with five values the
-            two hardly differ.
         num_resamples: Number of draws with replacement, at least 1.
         seed: Seed of the draws, at least 0.
 
@@ -74,10 +70,9 @@ def bootstrap_interval(
     if len(array) < 2:
         raise ValueError(f"values must be at least two, one per seed. Found {len(array)}.")
     confidence = check_number("confidence", confidence, above=0, below=1)
-    method = check_choice("method", method, ("percentile", "bca"))
     num_resamples, seed = check_count("num_resamples", num_resamples), check_seed(seed)
     mean = float(array.mean())
-    if np.ptp(array) == 0:  # BCa divides by the spread
+    if np.ptp(array) == 0:
         return Interval(mean, mean, mean)
     interval = scipy.stats.bootstrap(
         (array,),
@@ -85,7 +80,7 @@ def bootstrap_interval(
         vectorized=True,
         confidence_level=confidence,
         n_resamples=num_resamples,
-        method=method,
+        method="percentile",
         random_state=np.random.default_rng(seed),
     ).confidence_interval
     return Interval(mean, float(interval.low), float(interval.high))
@@ -175,13 +170,7 @@ def _by_seed(runs: pd.DataFrame, metric: str) -> dict[str, pd.Series]:
 
 
 def check_metric(table: pd.DataFrame, metric: str, name: str) -> None:
-    """Raises TypeError or ValueError if a metric is not a column of numbers.
-
-    Args:
-        table: The table.
-        metric: The name of the column.
-        name: The name of the table, for the error.
-    """
+    """Raises TypeError or ValueError if a metric is not a column of numbers."""
     if check_text("metric", metric) not in table:
         columns = describe(list(map(str, table)))
         raise ValueError(

@@ -8,7 +8,6 @@ import pandas as pd
 
 from fedlab.checks import (
     check_count,
-    check_instance,
     check_list,
     check_mapping,
     check_not_empty,
@@ -56,18 +55,13 @@ def rounds_to_target(
     return int(reached.round_num.min()) if len(reached) else None
 
 
-class RoundsSummary(NamedTuple):
-    """Rounds to a target over seeds.
+class _Summary(NamedTuple):
+    """Rounds to a target over seeds. A seed that does not reach it counts as later than all others.
 
-    Attributes:
-        median: Median over all seeds, where a seed that does not reach the target counts as later
-            than all others. Infinite if half of the seeds or more do not reach it.
-        num_reached: Number of seeds that reach the target.
-        num_seeds: Number of seeds.
-        num_rounds: Number of rounds of each run.
+    A mean over the seeds that reach it would favour a configuration that often fails.
     """
 
-    median: float
+    median: float  # infinite if half of the seeds or more do not reach it
     num_reached: int
     num_seeds: int
     num_rounds: int
@@ -80,33 +74,13 @@ class RoundsSummary(NamedTuple):
         return f"{self.median:g}{'' if self.num_reached == self.num_seeds else share}"
 
 
-def summarize_rounds(rounds: Sequence[Rounds], num_rounds: int) -> RoundsSummary:
-    """Summarises rounds to a target over seeds, including those that do not reach it.
-
-    A mean over the seeds that reach the target would favour a configuration that often fails. The
-    median needs no number for a seed that does not reach it.
-
-    Args:
-        rounds: The rounds to the target, one number per seed. None or NaN: not reached.
-        num_rounds: Number of rounds of each run, at least 1.
-
-    Returns:
-        The summary.
-
-    Raises:
-        TypeError: `num_rounds` is not a whole number.
-        ValueError: There are no seeds, or a number is not between 0 and `num_rounds`.
-    """
-    return _summarize("rounds", rounds, num_rounds)
-
-
-def _summarize(name: str, rounds: Sequence[Rounds], num_rounds: int) -> RoundsSummary:
+def _summarize(name: str, rounds: Sequence[Rounds], num_rounds: int) -> _Summary:
     num_rounds = check_count("num_rounds", num_rounds)
     values = check_rounds(name, rounds, num_rounds)
     reached = [value for value in values if math.isfinite(value)]
     ordered, middle = sorted(values), len(values) // 2
     median = ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
-    return RoundsSummary(median, len(reached), len(values), num_rounds)
+    return _Summary(median, len(reached), len(values), num_rounds)
 
 
 def check_rounds(name: str, rounds: Sequence[Rounds], num_rounds: int) -> list[float]:
@@ -131,19 +105,8 @@ def check_rounds(name: str, rounds: Sequence[Rounds], num_rounds: int) -> list[f
     ]
 
 
-def speed_up(summary: RoundsSummary, baseline: RoundsSummary) -> str:
-    """Returns the baseline's rounds divided by these rounds, as McMahan et al. 2017 write it.
-
-    Args:
-        summary: Rounds to a target of a method.
-        baseline: Rounds to the same target of the baseline.
-
-    Returns:
-        Text such as `2.4×`; `more than 2.4×` if only the baseline does not reach the target; `–` if
-        the method does not reach it, or reaches it before the first round.
-    """
-    for name, each in (("summary", summary), ("baseline", baseline)):
-        check_instance(name, each, RoundsSummary, "from summarize_rounds")
+def _speed_up(summary: _Summary, baseline: _Summary) -> str:
+    """Returns the baseline's rounds divided by these rounds; `–` if there is no such number."""
     if math.isinf(summary.median) or summary.median == 0:
         return "–"
     if math.isinf(baseline.median):
@@ -183,7 +146,7 @@ def rounds_table(
             raise ValueError(
                 f"The baseline {baseline!r} is missing for {setting!r}. Found {', '.join(methods)}."
             )
-        ratio = speed_up(summary, summaries[baseline, setting])
+        ratio = _speed_up(summary, summaries[baseline, setting])
         is_plain = method == baseline or ratio == "–"
         table.loc[method, setting] = f"{summary}" if is_plain else f"{summary} ({ratio})"
     return table

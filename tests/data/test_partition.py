@@ -76,12 +76,6 @@ def test_large_alpha_follows_a_pool_that_is_not_uniform():
     assert all(0.8 < np.mean(labels[part] == 0) < 0.97 for part in parts)
 
 
-def test_dirichlet_keeps_the_sizes_asked_for():
-    sizes = [1, 10, 989, 500, 500]
-    parts = partition.dirichlet(LABELS, 5, alpha=0.1, sizes=sizes)
-    assert [len(part) for part in parts] == sizes
-
-
 @pytest.mark.parametrize(
     "call, message",
     [
@@ -98,20 +92,6 @@ def test_dirichlet_keeps_the_sizes_asked_for():
         ),
         (lambda: partition.dirichlet([0, 1], 3, alpha=1), "num_clients must be at most 2. Found 3"),
         (lambda: partition.dirichlet([0, 1], 2, alpha=0), "alpha must be .* above 0. Found 0"),
-        (
-            lambda: partition.dirichlet([0, 1], 2, alpha=1, sizes=[2]),
-            r"sizes must have shape \(2,\). Found \(1,\)",
-        ),
-        (lambda: partition.dirichlet([0, 1], 2, alpha=1, sizes=[1, 2]), "sum to 2.* sum to 3"),
-        (
-            lambda: partition.dirichlet([0, 1], 2, alpha=1, sizes=[0, 2]),
-            "sizes .* at least 1. Found 0",
-        ),
-        # whole numbers whose sum is right, or the draw would never end
-        (
-            lambda: partition.dirichlet([0, 1, 1, 1], 2, alpha=1, sizes=[1.5, 2.5]),
-            "sizes must be 2 whole numbers",
-        ),
     ],
 )
 def test_bad_input_names_the_value(call, message):

@@ -27,7 +27,6 @@ def test_the_true_size_always_fits(size):
 
 def test_what_lies_near_no_share_does_not_fit():
     assert article.fitting_sizes([0.3], at_most=9) == []
-    assert article.fitting_sizes([0.3], at_most=9, num_decimals=1) == [3, 4, 6, 7, 8, 9]
 
 
 @pytest.mark.parametrize(

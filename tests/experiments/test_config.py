@@ -29,7 +29,7 @@ OWNED = {
     "mu": {"algorithm": "fed_prox"},
     "momentum": {"algorithm": "fed_avgm"},
     "server_beta_2": {"algorithm": "fed_yogi"},
-    "server_epsilon": {"algorithm": "fed_adagrad"},
+    "server_epsilon": {"algorithm": "fed_adam"},
 }
 
 

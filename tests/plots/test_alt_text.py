@@ -75,7 +75,7 @@ def test_equal_parts_are_told_once_and_a_titled_image_by_its_title():
 
 
 def test_a_drawing_is_told_by_its_words_and_an_empty_figure_as_such():
-    drawn = diagrams.architecture(2)
+    drawn = diagrams.architecture()
     told = describe(drawn)
     assert told.startswith("In it: ") and "The data stays, the model moves; " in told
     plt.close(drawn.figure)

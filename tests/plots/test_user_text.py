@@ -18,9 +18,7 @@ NOISY = pd.DataFrame({"target_epsilon": [1.0, np.inf], "accuracy": [0.5, 0.9], "
 DRAWINGS = {
     "digits": lambda text: plots.digits(IMAGES, [text], title=text),
     "digits_by_client": lambda text: plots.digits_by_client({text: IMAGES}, title=text),
-    "reconstructions": lambda text: plots.reconstructions(
-        {text: IMAGES}, {text: 1.0}, score_name=text
-    ),
+    "reconstructions": lambda text: plots.reconstructions({text: IMAGES}, {text: 1.0}),
     "label_mix": lambda text: plots.label_mix({text: [1, 2]}, title=text),
     "curves": lambda text: plots.curves({text: RUN}, hline={text: 0.1}),
     "bars": lambda text: plots.bars({text: 1.0}, xlabel=text),
@@ -41,9 +39,7 @@ DRAWINGS = {
     "pairwise_masks": lambda text: plots.pairwise_masks(
         pd.DataFrame(POINTS, [text, "b"], [text, "b"]), title=text
     ),
-    "received_values": lambda text: plots.received_values(
-        {text: POINTS}, {text: [0.5]}, xlabel=text
-    ),
+    "received_values": lambda text: plots.received_values({text: POINTS}, {text: [0.5]}),
     "series_map": lambda text: diagrams.series_map([(text, "00")]),
 }
 LEGENDS = "curves rounds_to_target roc accuracy_against_epsilon effects".split()

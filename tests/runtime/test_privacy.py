@@ -24,7 +24,6 @@ BUILDERS = {
     "fed_prox": functools.partial(learning.build_fed_prox, mu=0.1),
     "fed_adam": learning.build_fed_adam,
     "fed_yogi": learning.build_fed_yogi,
-    "fed_adagrad": learning.build_fed_adagrad,
 }
 MIME = {
     "mime_lite": learning.build_mime_lite,

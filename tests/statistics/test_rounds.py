@@ -49,7 +49,8 @@ def test_records_without_an_answer_are_refused(records, target, message):
     ],
 )
 def test_seeds_that_never_get_there_are_not_left_out(rounds, text):
-    assert str(statistics.summarize_rounds(rounds, 50)) == text
+    table = statistics.rounds_table({("FedAvg", "IID"): rounds}, 50, "FedAvg")
+    assert table.loc["FedAvg", "IID"] == text
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_seeds_that_never_get_there_are_not_left_out(rounds, text):
 )
 def test_impossible_rounds_are_refused(rounds, num_rounds, message):
     with pytest.raises(ValueError, match=message):
-        statistics.summarize_rounds(rounds, num_rounds)
+        statistics.rounds_table({("FedAvg", "IID"): rounds}, num_rounds, "FedAvg")
 
 
 def test_the_table_is_that_of_mcmahan():

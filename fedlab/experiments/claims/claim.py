@@ -37,14 +37,7 @@ class Figure(NamedTuple):
 
 
 def build_figure(ends: Sequence[float | None], unit: str, dataset: str, source: str) -> Figure:
-    """Returns a figure.
-
-    Args:
-        ends: The number, and the ends of its interval (or None).
-        unit: What it is a number of.
-        dataset: The data.
-        source: The file.
-    """
+    """Returns a figure of a number and the ends of its interval (or None)."""
     value, low, high = ends
     assert value is not None
     return Figure(value, low, high, unit, dataset, source)
@@ -107,12 +100,7 @@ class Claim:
 
 
 def by_check(verdict: Verdict, reason: str) -> JudgeFn:
-    """Returns a judge for a claim that a lesson's assert decides: the lesson fails if it is not so.
-
-    Args:
-        verdict: What the assert shows.
-        reason: The condition or the reason.
-    """
+    """Returns a judge for a claim that a lesson's assert decides: the lesson fails if it is not so."""
     return lambda evidence: Judgement(verdict, reason)
 
 

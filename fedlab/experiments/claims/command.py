@@ -9,11 +9,7 @@ from pathlib import Path
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
-    """Adds `claims` to the command line.
-
-    Args:
-        commands: The subcommands of the parser.
-    """
+    """Adds `claims` to the command line."""
     text = "judge every claim of the article by the stored results, and write the table"
     parser = commands.add_parser("claims", help=text, description=text)
     parser.add_argument("--results", type=Path, default=Path("results"), help="the stored results")

@@ -29,18 +29,11 @@ class Evidence:
         self._tables: dict[str, pd.DataFrame] = {}
 
     def has(self, name: str) -> bool:
-        """Returns whether there is a results file.
-
-        Args:
-            name: The file's name, without ".csv".
-        """
+        """Returns whether there is a results file of this name, without ".csv"."""
         return (self._results / f"{name}.csv").exists()
 
     def table(self, name: str) -> pd.DataFrame:
-        """Returns a results file.
-
-        Args:
-            name: The file's name, without ".csv".
+        """Returns the results file of this name, without ".csv".
 
         Raises:
             FileNotFoundError: It is not there.
@@ -55,11 +48,7 @@ class Evidence:
         return self._tables[name]
 
     def best_dataset(self, study: str) -> str:
-        """Returns the data of real writers, if the study was run on them, else the simulated ones.
-
-        Args:
-            study: The study's name.
-        """
+        """Returns the data of real writers, if the study was run on them, else the simulated ones."""
         return REAL if self.has(f"{study}_{REAL}") else SIMULATED
 
     def check_lesson(self, lesson: str, cell: str = "", shown: str = "") -> None:
@@ -106,10 +95,6 @@ def find_name(table: pd.DataFrame, changes: Mapping[str, object]) -> str | None:
     """Returns the name of the configuration that differs from the first by these settings alone.
 
     Names of configurations may change; what they do decides.
-
-    Args:
-        table: A study's results.
-        changes: Setting to value.
     """
     settings = [name for name in table.loc[:, :"seed"] if name not in (*_NO_SETTINGS, "seed")]
     first = table.iloc[0]
@@ -125,12 +110,6 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def difference(table: pd.DataFrame, name: str, baseline: str) -> pd.Series:
-    """Returns difference, low and high of the accuracy to the baseline's, seed by seed.
-
-    Args:
-        table: A study's results.
-        name: The configuration.
-        baseline: What it is held against.
-    """
+    """Returns difference, low and high of the accuracy to the baseline's, seed by seed."""
     rows = table[table.name.isin([name, baseline])]
     return statistics.compare(rows, baseline).loc[name]

@@ -1,12 +1,12 @@
 """The table of all claims: a CSV file and a page, made from the evidence alone."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from fedlab.experiments import markdown
 from fedlab.experiments.claims.catalogue import CLAIMS
-from fedlab.experiments.claims.claim import Claim, Figure
+from fedlab.experiments.claims.claim import Figure
 from fedlab.experiments.claims.evidence import Evidence
 from fedlab.experiments.report import cite_data
 from fedlab.files import write_text
@@ -16,12 +16,8 @@ _CSV_FIRST_LINE, _PAGE_FIRST_LINE = "^claim_id,part,kind,claim,verdict,", "^# Th
 _DIGITS = 4
 
 
-def build_table(evidence: Evidence, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
+def build_table(evidence: Evidence) -> pd.DataFrame:
     """Judges all claims.
-
-    Args:
-        evidence: The stored results and the lessons.
-        claims: The claims.
 
     Returns:
         A row for each claim: claim_id, part, kind, claim, verdict, reason; value, low, high, unit,
@@ -33,7 +29,7 @@ def build_table(evidence: Evidence, claims: Sequence[Claim] = CLAIMS) -> pd.Data
         ValueError: A results file or a lesson lacks what a claim is judged by.
     """
     rows = []
-    for claim in claims:
+    for claim in CLAIMS:
         verdict, reason, figure = claim.judge(evidence)
         row: dict[str, object] = {
             "claim_id": claim.id,
@@ -48,28 +44,20 @@ def build_table(evidence: Evidence, claims: Sequence[Claim] = CLAIMS) -> pd.Data
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """Returns the table as the text of the CSV file; numbers have four digits after the point.
-
-    Args:
-        table: From `build_table`.
-    """
+    """Returns the table as the text of the CSV file; numbers have four digits after the point."""
     return table.round(_DIGITS).to_csv(index=False)
 
 
 def to_page(table: pd.DataFrame) -> str:
-    """Returns the table as a Markdown page.
-
-    Args:
-        table: From `build_table`.
-    """
+    """Returns the table as a Markdown page."""
     parts = ["# The article's claims", _explain(table)]
     for part, rows in table.groupby("part", sort=False):
-        lines = ["| claim | verdict | why | figure | lesson |", "| --- | --- | --- | --- | --- |"]
+        lines = []
         for _, row in rows.iterrows():
             lesson = row.lesson[:2].lstrip("0") or "0" if row.lesson else "–"
-            cells = (row.claim, f"**{row.verdict}**", row.reason, show_figure(row), lesson)
-            lines.append(f"| {' | '.join(cells)} |")
-        parts += [f"## {part[0].upper()}{part[1:]}", "\n".join(lines)]
+            lines.append((row.claim, f"**{row.verdict}**", row.reason, show_figure(row), lesson))
+        titles = ("claim", "verdict", "why", "figure", "lesson")
+        parts += [f"## {part[0].upper()}{part[1:]}", markdown.table(titles, lines, texts=titles)]
     parts.append(cite_data(table[table.dataset.fillna("") != ""]))
     parts.append(
         "Made by `python -m fedlab claims` from the stored results and the lessons' checks."
@@ -86,11 +74,7 @@ def _explain(table: pd.DataFrame) -> str:
 
 
 def show_figure(row: pd.Series) -> str:
-    """Returns the figure of a row as text, such as "+25.4 [+22.4, +28.8] points of accuracy".
-
-    Args:
-        row: A row of `build_table`.
-    """
+    """Returns the figure of a row as text, such as "+25.4 [+22.4, +28.8] points of accuracy"."""
     if pd.isna(row.value):
         return "–"
     sign = "+" if row.unit.startswith("points") else ""

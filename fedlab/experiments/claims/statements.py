@@ -31,11 +31,7 @@ def gradient_or_change(evidence: Evidence) -> Judgement:
 
 
 def one_step_gap(table: pd.DataFrame) -> float:
-    """Returns the largest gap in accuracy between FedSGD and FedAvg of one step, seed by seed.
-
-    Args:
-        table: The results of the study "statements".
-    """
+    """Returns the largest gap in accuracy between FedSGD and FedAvg of one step, seed by seed."""
     rows = table[table.group == UPLOAD_GROUP]
     sgd = rows[(rows.algorithm == "fed_sgd") & (rows.server_learning_rate == ONE_STEP_RATE)]
     avg = rows[(rows.algorithm == "fed_avg") & (rows.batch_size == rows.batch_size.max())]

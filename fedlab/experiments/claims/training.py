@@ -22,23 +22,13 @@ WRITTEN_ADAM = {
 
 
 def in_points(row: pd.Series, dataset: str, source: str) -> Figure:
-    """Returns a difference in accuracy as a figure, in points.
-
-    Args:
-        row: Its difference, low and high, in [-1, 1].
-        dataset: The data.
-        source: The file.
-    """
+    """Returns a difference in accuracy, in [-1, 1], as a figure in points."""
     values = (100 * row.difference, 100 * row.low, 100 * row.high)
     return build_figure(values, _POINTS, dataset.replace("_", " "), source)
 
 
 def show_ends(figure: Figure) -> str:
-    """Returns a difference and its interval as text, such as "+3.8 [-0.4, +7.9]".
-
-    Args:
-        figure: In points.
-    """
+    """Returns a difference and its interval as text, such as "+3.8 [-0.4, +7.9]"."""
     return f"{figure.value:+.1f} [{figure.low:+.1f}, {figure.high:+.1f}]"
 
 

@@ -13,11 +13,7 @@ NOT_RECORDED = "not recorded"
 
 
 def to_plain(value: Any) -> Any:
-    """Returns nested dictionaries and lists as JSON has them; a number that is not finite as text.
-
-    Args:
-        value: Dictionaries, lists, text and numbers of Python or NumPy.
-    """
+    """Returns nested dictionaries and lists as JSON has them; a number that is not finite as text."""
     if isinstance(value, Mapping):
         return {str(name): to_plain(each) for name, each in value.items()}
     if isinstance(value, list):

@@ -8,7 +8,6 @@ from helpers.border.kinds import (
     COUNT,
     FLAG,
     FRACTION,
-    NAN,
     POSITIVE,
     SEED,
     SHARE,
@@ -127,12 +126,6 @@ DATA_CALLS = (
         labels=(LABELS, labels(LABELS)),
         num_clients=(4, COUNT),
         alpha=(1.0, POSITIVE),
-        sizes=(
-            [3, 2, 2, 1],
-            optional(
-                instance([1.5, 2.5, 2, 2], [2, 2, 2, NAN], [8, 0, 0, 0], ["2"] * 4, [[2, 2, 2, 2]])
-            ),
-        ),
         seed=(0, SEED),
     ),
     call(

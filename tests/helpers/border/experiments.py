@@ -121,7 +121,6 @@ EXPERIMENT_CALLS = (
         article.fitting_sizes,
         accuracies=([0.25, 0.5], array([0.25, 0.5], at_least=0, at_most=1)),
         at_most=(9, COUNT),
-        num_decimals=(4, COUNT),
     ),
     call(
         article.count_right,

@@ -110,14 +110,6 @@ LEARNING_CALLS = (
     slow(learning.build_fed_adam, **MODEL_OPTION, **SERVER_RATE, **ADAPTIVE, **OPTIONS, **PULL),
     slow(learning.build_fed_yogi, **MODEL_OPTION, **SERVER_RATE, **ADAPTIVE, **OPTIONS, **PULL),
     slow(
-        learning.build_fed_adagrad,
-        **MODEL_OPTION,
-        **SERVER_RATE,
-        epsilon=(0.125, POSITIVE),
-        **OPTIONS,
-        **PULL,
-    ),
-    slow(
         learning.build_fed_sgd,
         **MODEL_OPTION,
         **SERVER_RATE,

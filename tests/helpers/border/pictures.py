@@ -19,7 +19,6 @@ from helpers.border.kinds import (
     TEXT,
     array,
     choice,
-    count,
     instance,
     mapping,
     optional,
@@ -60,10 +59,8 @@ VALUES = np.array([0.5, 0.25, 0.75])
 RUNS = pd.DataFrame({"name": ["a", "a", "b", "b"], "seed": [0, 1] * 2, "accuracy": [0.5] * 4})
 RUNS_KIND = table(RUNS, "name", "seed", "accuracy")
 RECORDS = pd.DataFrame({"round_num": [1, 2], "eval_accuracy": [0.25, 0.5]})
-SUMMARY = statistics.RoundsSummary(3.0, 2, 2, 5)
 INTERVAL = {
     "confidence": (0.75, FRACTION),
-    "method": ("percentile", choice("percentile", "bca")),
     "num_resamples": (9, COUNT),
     "seed": (0, SEED),
 }
@@ -95,8 +92,6 @@ PLOT_CALLS = (
             {"a": 0.5},
             optional(instance({"c": 1.0}, {"a": "x"}, {"a": None}, [1]).without({})),
         ),
-        score_format=("{:.2f}", TEXT),
-        score_name=("SSIM", TEXT),
     ),
     draw(plots.label_mix, counts=(COUNTS, COUNTS_KIND), normalize=(False, FLAG), **TITLE, **AX),
     draw(
@@ -109,10 +104,6 @@ PLOT_CALLS = (
         records_by_name=({"a": RUN}, RUN_KIND),
         metric=("accuracy", choice("accuracy")),
         x=("round_num", choice("round_num")),
-        band=(
-            "minmax",
-            optional(instance("max", (0.9, 0.1), (0, 2), (NAN, 1), ("0", "1"), (0.1,))),
-        ),
         hline=({"central": 0.5}, optional(mapping({"a": 0.5}, None, "0.5", NAN, True))),
         **AX,
     ),
@@ -213,11 +204,8 @@ PLOT_CALLS = (
             {"a": VALUES},
             optional(mapping({"a": VALUES}, None, "a", [2], [NAN], [], ["0.5"])),
         ),
-        xlabel=("share", TEXT),
     ),
-    draw(plots.secure_aggregation, step=(2, optional(count(at_most=5)))),
     draw(diagrams.training_round, **STEP),
-    draw(diagrams.architecture, num_clients=(2, count(at_most=6))),
     draw(
         diagrams.series_map,
         lessons=([("a", "00")], instance([5], [("a",)], [("a", 5)], [(None, "00")], "ab")),
@@ -245,12 +233,6 @@ STATISTICS_CALLS = (
         target=(0.5, NUMBER),
         metric=("eval_accuracy", choice("eval_accuracy")),
     ),
-    call(
-        statistics.summarize_rounds,
-        rounds=([3, None], instance([], [9], [-1], ["3"], [INF], [True], "3", [[3]])),
-        num_rounds=(5, COUNT),
-    ),
-    call(statistics.speed_up, summary=(SUMMARY, instance(3.0)), baseline=(SUMMARY, instance(3.0))),
     call(
         statistics.rounds_table,
         rounds=(ROUNDS, ROUNDS_KIND),

@@ -91,8 +91,6 @@ DP_CALLS = (
         **NOISE,
         populations=([8], instance([1], [8.5], [True], ["8"], [NAN], [])),
         **NUM_ROUNDS,
-        sampling_rate=(1.0, number(above=0, at_most=1)),
-        exponent=(1.5, number(above=1)),
     ),
     call(
         accounting.tree_epsilon,
