@@ -25,8 +25,6 @@ from fedlab.experiments.unlearning import train_and_go_back
 from fedlab.models.language import LanguageModel
 from fedlab.training import Evaluate, Record, run_rounds
 
-REPEATED_COLUMNS = tuple(name for name in LanguageConfig.RESULTS if not name.startswith("seconds"))
-
 
 def run(
     config: LanguageConfig,

@@ -6,11 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedlab.experiments import language_summary
-from fedlab.experiments.report import cite_data
-from fedlab.files import write_text
-
-FIRST_LINE = "^# A language model"
+from fedlab.experiments import language_summary, markdown
+from fedlab.experiments.report import write_page
 
 
 def write_report(path: Path, runs: pd.DataFrame) -> None:
@@ -33,7 +30,7 @@ def write_report(path: Path, runs: pd.DataFrame) -> None:
         "the machine did other work, too. Four silos: noise and pull are in clips; the furthest pull is that "
         "of one client whose clipped updates all point one way."
     )
-    parts = ["# A language model in a federation", explained]
+    parts = [explained]
     titles: dict[str, tuple[str, Callable[[pd.DataFrame], str]]] = {
         "quality": ("Quality", _quality_table),
         "recurrent": ("An LSTM in the place of the transformer", _quality_table),
@@ -51,8 +48,7 @@ def write_report(path: Path, runs: pd.DataFrame) -> None:
     for group, (title, table_fn) in titles.items():
         if group in groups:
             parts += [f"## {title}", table_fn(groups[group])]
-    made = "Made by `python -m fedlab study language --report` from the CSV file beside it."
-    write_text(path, "\n\n".join([*parts, cite_data(runs), made]) + "\n", first_line=FIRST_LINE)
+    write_page(path, "A language model in a federation", parts, "language", runs)
 
 
 def _quality_table(rows: pd.DataFrame) -> str:
@@ -164,10 +160,10 @@ def _protection_table(rows: pd.DataFrame) -> str:
 def _table(
     rows: pd.DataFrame, columns: dict[str, Callable[[pd.DataFrame], str]], by: str = "name"
 ) -> str:
-    lines = [f"| run | {' | '.join(columns)} |", f"| --- |{' ---: |' * len(columns)}"]
+    lines = []
     for name, each in rows.groupby(by, sort=False):
-        lines.append(f"| {name} | {' | '.join(show(each) for show in columns.values())} |")
-    return "\n".join(lines)
+        lines.append([name, *(show(each) for show in columns.values())])
+    return markdown.table(["run", *columns], lines)
 
 
 def _change(rows: pd.DataFrame, column: str) -> str:

@@ -21,23 +21,19 @@ from fedlab.checks import check_seed
 from fedlab.data import FederatedDataset, sampling
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
 from fedlab.data.text import TokenClientData, Windows
+from fedlab.experiments import markdown
 from fedlab.experiments.language_judge import check_texts
-from fedlab.experiments.report import cite_data
+from fedlab.experiments.report import write_page
 from fedlab.experiments.store import ProgressFn, Records, RememberFn
 from fedlab.experiments.text_leak_configs import LeakConfig
-from fedlab.files import write_text
 from fedlab.models.adapters import build_full_model, build_lora_model
 from fedlab.models.language import LanguageModel
 from fedlab.models.language_base import load_base
 from fedlab.random_streams import random_stream
 from fedlab.training import run_rounds
 
-FIRST_LINE = "^# What a server reads"
 _TOLERANCE = 1e-3
 _ADAPTER_TOLERANCE = 5e-3  # their changes are small beside what float32 rounds off the weights
-
-
-REPEATED_COLUMNS = LeakConfig.RESULTS
 
 
 def run(
@@ -247,10 +243,15 @@ def write_report(path: Path, runs: pd.DataFrame) -> None:
         path: The Markdown file.
         runs: The study's results file.
     """
-    titles = (
-        "what the server gets | text in closed form | at least | bag | pairs found | false pairs"
-    )
-    lines = [f"| {titles} |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
+    titles = [
+        "what the server gets",
+        "text in closed form",
+        "at least",
+        "bag",
+        "pairs found",
+        "false pairs",
+    ]
+    lines = []
     for name, rows in runs.groupby("name", sort=False):
         mean = rows.mean(numeric_only=True)
         bag = (
@@ -259,13 +260,14 @@ def write_report(path: Path, runs: pd.DataFrame) -> None:
             else f"{mean.bag_precision:.0%} / {mean.bag_recall:.0%}"
         )
         cells = [
+            name,
             "–" if np.isnan(mean.window_share) else f"{mean.window_share:.1%}",
             "–" if np.isnan(mean.window_share) else f"{rows.least_window_share.min():.1%}",
             bag,
             f"{mean.places_recall:.1%}",
             f"{mean.places_false:,.0f}",
         ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append(cells)
     explained = (
         f"Real rounds of the main model, {runs.seed.nunique()} seeds. Text in closed form: the share of "
         "the 64 (or 16) tokens that are read at their place of a window of some client, the mean and the "
@@ -276,6 +278,6 @@ def write_report(path: Path, runs: pd.DataFrame) -> None:
         "which reads texts that have together no more tokens than the rank. A sum of two is without masks: "
         "they would show each of the two the other's update."
     )
-    made = "Made by `python -m fedlab study text_leaks --report` from the CSV file beside it."
-    parts = ["# What a server reads in an update of a language model", "\n".join(lines), explained]
-    write_text(path, "\n\n".join([*parts, cite_data(runs), made]) + "\n", first_line=FIRST_LINE)
+    parts = [markdown.table(titles, lines), explained]
+    title = "What a server reads in an update of a language model"
+    write_page(path, title, parts, "text_leaks", runs)
