@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fedlab import runtime
+from fedlab import models, runtime
 from fedlab.attacks import image_similarity, inversion, membership
 from fedlab.data import pool, sampling
 from fedlab.data.client_data import Examples, MemoryClientData
@@ -14,7 +14,6 @@ from fedlab.experiments.privacy_configs import LedgerConfig
 from fedlab.experiments.privacy_defences import build_cohorts
 from fedlab.experiments.privacy_start import small_network
 from fedlab.experiments.privacy_writers import Writers
-from fedlab.models import create_small_cnn
 
 
 class Group(NamedTuple):
@@ -105,7 +104,7 @@ def _invert(
         delta,
         start,
         labels,
-        create_fn=create_small_cnn,
+        create_fn=models.create_small_cnn,
         learning_rate=config.client_learning_rate,
         num_iterations=config.num_iterations,
         seed=seed,

@@ -68,7 +68,7 @@ def compile_rounds(
     num_members: int,
     seed: int,
     *,
-    server_learning_rate: float = 1.0,
+    server_learning_rate: float,
     num_trained: int | None = None,
 ) -> runtime.Runner:
     """Returns what runs the rounds of a defence, compiled once.
@@ -186,7 +186,11 @@ def _compile_groups(config: LedgerConfig, num_members: int, seed: int) -> dict[s
     in_the_clear = with_defence(config, IN_THE_CLEAR, "integers")
     secure = {name: rows.pop(name) for name in (MASKS, CKKS, SERVERS, DISTRIBUTED)}
     configs = {**rows, IN_THE_CLEAR: in_the_clear, **secure}
-    return {name: compile_rounds(row, num_members, seed) for name, row in configs.items()}
+    # With the rate written out, what is compiled is that of a reconstruction or a training, too.
+    return {
+        name: compile_rounds(row, num_members, seed, server_learning_rate=1.0)
+        for name, row in configs.items()
+    }
 
 
 def _check_same_model(

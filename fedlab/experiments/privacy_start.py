@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
+from fedlab import models
 from fedlab.caching import cache_while_alive
 from fedlab.data import FederatedDataset, pool
 from fedlab.data.preprocessing import Preprocessing
 from fedlab.experiments.central_training import Network, Weights, batch_epochs, build_network
-from fedlab.models import create_small_cnn
 
 NUM_EPOCHS, LEARNING_RATE, DECAY = 60, 1e-3, 0.96  # of Adam; the rate falls with every epoch
 
 
 def small_network() -> Network:
     """Returns the network of the privacy studies."""
-    return build_network(create_small_cnn)
+    return build_network(models.create_small_cnn)
 
 
 @cache_while_alive

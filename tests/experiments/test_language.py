@@ -47,24 +47,48 @@ def test_a_run_repeats_and_its_row_has_the_columns_of_the_file(records, plays):
     assert row["num_population"] == 3 and math.isinf(row["epsilon"])
 
 
-def test_another_seed_has_another_secret(records, plays):
-    other = run(vary(SMALL, num_rounds=1), plays, seed=1)
-    assert other[0]["secret_rank"] != records[0]["secret_rank"]
+def test_another_seed_has_another_secret(records, plays, monkeypatch):
+    """The run of the other seed is stopped once the base is judged."""
+    judges = []
+
+    def build_judge(*args):
+        judges.append(language_judge.Judge(*args))
+        return judges[-1]
+
+    def stop(share):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(language, "Judge", build_judge)
+    with pytest.raises(KeyboardInterrupt):
+        language.run(SMALL, plays, 1, remember_fn=None, progress_fn=stop)
+    (first,) = judges[0]._records
+    assert first["secret_rank"] != records[0]["secret_rank"]
 
 
-def test_a_client_that_never_joins_leaves_the_model_of_the_others(plays, records):
+LONGER = vary(SMALL, num_rounds=3)
+
+
+@pytest.fixture(scope="module")
+def never(plays):
+    """The run in which the client never joins."""
+    return run(vary(LONGER, joins_after=3), plays)[-1]
+
+
+@pytest.fixture(scope="module")
+def with_it(plays):
+    """The run in which the client joins after the first round, and stays."""
+    return run(vary(LONGER, joins_after=1), plays)[-1]
+
+
+def test_a_client_that_never_joins_leaves_the_model_of_the_others(plays, never, with_it):
     """Retraining without a client is the run that goes on from before its first round."""
-    never = vary(SMALL, joins_after=2)
-    by_repeats = [run(vary(never, num_repeats=count), plays)[-1]["bits"] for count in (1, 8)]
-    assert by_repeats[0] == by_repeats[1] != records[-1]["bits"]
+    said_once = run(vary(LONGER, joins_after=3, num_repeats=1), plays)[-1]
+    assert said_once["bits"] == never["bits"] != with_it["bits"]
 
 
-def test_going_back_to_a_checkpoint_gives_the_model_of_those_who_stay(plays):
+def test_going_back_to_a_checkpoint_gives_the_model_of_those_who_stay(plays, never, with_it):
     """The run with the client came between, on the same process and from a copy of the same folder."""
-    longer = vary(SMALL, num_rounds=3)
-    never = run(vary(longer, joins_after=3), plays)[-1]
-    back = run(vary(longer, joins_after=1, goes_back=True), plays)
-    with_it = run(vary(longer, joins_after=1), plays)[-1]
+    back = run(vary(LONGER, joins_after=1, goes_back=True), plays)
     assert [record["round_num"] for record in back] == [0, 1, 2, 3, 4, 5]
     for name in ("bits", "exposure", "owner_gain"):
         assert back[-1][name] == never[name] != with_it[name]
@@ -73,8 +97,9 @@ def test_going_back_to_a_checkpoint_gives_the_model_of_those_who_stay(plays):
     assert back[-1]["seconds_after_leaving"] > 0 and with_it["seconds_after_leaving"] is None
 
 
-def test_masks_change_nothing_but_the_rounding(plays):
-    plain, masked = (run(vary(SMALL, secure_sum=how), plays)[-1] for how in ("plain", "secagg"))
+def test_masks_change_nothing_but_the_rounding(records, plays):
+    plain, masked = records[-1], run(vary(SMALL, secure_sum="secagg"), plays)[-1]
+    assert SMALL.secure_sum == "plain"
     assert masked["exposure"] == pytest.approx(plain["exposure"], abs=0.1)
     assert masked["bits"] == pytest.approx(plain["bits"], abs=0.01)
 

@@ -44,6 +44,7 @@ def test_a_ledger_without_two_public_writers_is_refused():
 
 @pytest.mark.parametrize("row", [0, 1, 2])
 def test_a_rehearsal_tries_all_rates_on_public_writers_alone_and_takes_the_best(row, monkeypatch):
+    studies.make_privacy_studies_small(monkeypatch)
     config, dataset = build_ledger(CONFIG, other_epsilon=2.0)[row], create_dataset()
     writers, asked = split_writers(dataset, 0), []
     examples = data.MemoryClientData.examples
