@@ -1,7 +1,7 @@
 """Pictures of studies: runs row by row, the effect of single changes, and of many after each other."""
 
 import textwrap
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from fedlab.checks import check_array, check_mapping, check_number, check_table
+from fedlab.checks import (
+    check_array,
+    check_flag,
+    check_list,
+    check_mapping,
+    check_number,
+    check_table,
+    describe,
+)
 from fedlab.plots.style import COLORS, LABELS, MARKERS, find_key, legend_name, new_axes, picture
 from fedlab.statistics import Interval
 
@@ -28,7 +36,7 @@ def dots(
     *,
     xlabel: str,
     vline: Mapping[str, float] | None = None,
-    highlight: Container[str] = (),
+    highlight: Sequence[str] = (),
     log: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
@@ -48,16 +56,20 @@ def dots(
 
     Raises:
         ValueError: There are no rows, a row has no values, or a value is not finite, or is not above 0 on
-            a logarithmic axis; the message names the row.
+            a logarithmic axis; the message names the row. Or `highlight` has a name that is no row's.
     """
     values = {
         name: check_array(f"rows[{name!r}]", row, (None,), above=0 if log else None)
         for name, row in check_mapping("rows", rows).items()
     }
     lines = {} if vline is None else check_mapping("vline", vline)
+    red = check_list("highlight", highlight)
+    if unknown := [name for name in red if name not in values]:
+        raise ValueError(f"highlight must be names of rows. Found {describe(unknown[0])}.")
+    check_flag("log", log)
     ax = ax or new_axes(10, 1.3 + 0.45 * len(values))
     for y, (name, row) in enumerate(values.items()):
-        is_red = name in highlight
+        is_red = name in red
         color = _COLORS[is_red]
         style: dict[str, Any] = {"color": color, "marker": "os"[is_red], "ms": 12, "ls": "none"}
         if isinstance(rows[name], Interval):

@@ -85,6 +85,7 @@ MASKS = pd.DataFrame([[0.0, 1.0], [-1.0, 0.0]])
             lambda: plots.dots({"a": [1, 0]}, xlabel="x", log=True),
             r"rows\['a'\] must be .* Found 0",
         ),
+        (lambda: plots.dots({"a": [1]}, xlabel="x", highlight=["b"]), "names of rows. Found 'b'"),
         (lambda: plots.dots({"a": [1]}, xlabel="x", vline={"b": np.nan}), r"vline\['b'\] .* nan"),
         (lambda: plots.ladder({"a": [0.5, np.nan]}), r"steps\['a'\] must be .* Found nan"),
         (lambda: plots.ladder({"a": [0.5]}, beside={"a": [0.5]}), "different names. Found a"),

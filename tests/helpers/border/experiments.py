@@ -68,9 +68,10 @@ EXPERIMENT_CALLS = (
         **{
             field.name: (1, SCORE) if field.name.startswith("residual_") else ("words", WORDS)
             for field in dataclasses.fields(Statement)
-            if field.name != "residual_risk"
+            if field.name not in ("residual_risk", "num_participants")
         },
         residual_risk=("words", WORDS),
+        num_participants=(5, optional(count(at_least=0).without(2.0, np.float32(2)))),
     ),
     call(
         AttackOutcome,

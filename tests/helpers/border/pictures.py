@@ -181,6 +181,15 @@ PLOT_CALLS = (
         **AX,
     ),
     draw(
+        plots.dots,
+        rows=(STEPS, mapping(STEPS, None, [], [NAN], ["0.5"], [0.0], 0.5, [True])),
+        xlabel=("rank", TEXT),
+        vline=({"a": 0.5}, optional(mapping({"a": 0.5}, None, NAN, "0.5", [0.5]).without({}))),
+        highlight=(["first"], instance(5, "first", ["third"]).without([])),
+        log=(True, FLAG),
+        **AX,
+    ),
+    draw(
         plots.ladder,
         steps=(STEPS, STEPS_KIND),
         ceiling=({"central": [0.9]}, optional(mapping({"c": [0.9]}, None, [], [NAN], ["1"], [50]))),
