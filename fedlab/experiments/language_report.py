@@ -27,7 +27,7 @@ def write_report(path: Path, runs: pd.DataFrame) -> None:
         "likeliest words. Who took part: AUC of an attack that scores a role by what the model gains on it "
         "(0.5: guessing), a random half of the roles against the other half; mean of the runs and of their "
         "95% intervals over roles. A silo leaves: trainings, MB and seconds are what comes after it has left; "
-        "the machine did other work, too. Four silos: noise and pull are in clips; the furthest pull is that "
+        "they vary by some two seconds from seed to seed. Four silos: noise and pull are in clips; the furthest pull is that "
         "of one client whose clipped updates all point one way."
     )
     parts = [explained]
