@@ -160,7 +160,7 @@ PROTECTION += [
     if epsilon != 8.0  # is above
 ]  # fmt: skip
 
-# Why does noise that ruins the model of four silos not keep the secret? The same clip, more and more noise.
+# How much noise does the secret of one of four silos bear? The same clip, more and more noise.
 _FOUR = vary(
     _SILOS, name="4 silos, clipped", group="few silos", num_repeats=MOST_REPEATS, num_rounds=30,
     clip=1.0, evaluate_every=10,

@@ -26,9 +26,10 @@ def write_report(path: Path, runs: pd.DataFrame) -> None:
         "secrets, and 1 is the model's first guess. Read out: by how many of the models, asked for the "
         "likeliest words. Who took part: AUC of an attack that scores a role by what the model gains on it "
         "(0.5: guessing), a random half of the roles against the other half; mean of the runs and of their "
-        "95% intervals over roles. A silo leaves: trainings, MB and seconds are what comes after it has left; "
-        "they vary by some two seconds from seed to seed. Four silos: noise and pull are in clips; the furthest pull is that "
-        "of one client whose clipped updates all point one way."
+        "95% intervals over roles. A silo leaves: trainings, MB and seconds are of the rounds that come after "
+        "it has left; from the base, the first of these include what a new process has to prepare. "
+        "Four silos: noise and pull are in clips; the furthest pull is that of one client whose clipped "
+        "updates all point one way."
     )
     parts = [explained]
     titles: dict[str, tuple[str, Callable[[pd.DataFrame], str]]] = {
@@ -82,17 +83,17 @@ def _unlearning_table(rows: pd.DataFrame) -> str:
     table = language_summary.unlearning(rows)
 
     def show(column: str, template: str) -> Callable[[pd.DataFrame], str]:
-        return lambda each: template.format(table[column][each.name.iloc[0]])
+        return lambda each: template.format(table[column][each.name.iloc[0]]).replace("nan", "–")
 
     return _table(
         rows,
         {
             "exposure of its secret": show("exposure", "{:.1f}"),
-            "gain on its text over a model that never had it": show("gap", "{:+.3f}"),
+            "gain on its text over a model that never had it, bits": show("gap", "{:+.3f}"),
             "bits, own": lambda each: _change(each, "bits"),
             "trainings of a client": show("trainings", "{:.0f}"),
-            "MB sent": show("megabytes", "{:.0f}"),
-            "seconds": show("seconds", "{:.0f}"),
+            "MB sent and received": show("megabytes", "{:.0f}"),
+            "seconds": show("seconds", "{:.1f}"),
         },
     )
 
@@ -101,7 +102,7 @@ def _few_silos_table(rows: pd.DataFrame) -> str:
     table = language_summary.few_silos(rows)
 
     def show(column: str) -> Callable[[pd.DataFrame], str]:
-        return lambda each: f"{table[column][each.noise.fillna(0.0).iloc[0]]:,.2g}"
+        return lambda each: f"{table[column][each.noise.fillna(0.0).iloc[0]]:,.3g}"
 
     return _table(
         rows,

@@ -140,19 +140,31 @@ class LanguageConfig(Config):
                 "is_pooled needs num_clients=1 and no clip: there is one client. Found num_clients="
                 f"{self.num_clients} with clip={self.clip}."
             )
-        is_late = self.joins_after or self.leaves_after is not None
-        if is_late and (not self.num_repeats or self.num_clients != self.num_people):
-            raise ValueError(
-                "joins_after and leaves_after are for a client with a secret (num_repeats) where all "
-                f"take part in each round. Found num_repeats={self.num_repeats} with num_clients="
-                f"{self.num_clients} and num_people={self.num_people}."
-            )
+        self._check_who_stays()
         if self.goes_back and (not 0 < self.joins_after < self.num_rounds or self.leaves_after):
             raise ValueError(
                 f"goes_back needs joins_after from 1 to {self.num_rounds - 1}, before the last round, and "
                 f"no leaves_after. Found {self.joins_after} with leaves_after={self.leaves_after}."
             )
         return self
+
+    def _check_who_stays(self) -> None:
+        if not self.joins_after and self.leaves_after is None:
+            return
+        is_everybody = self.num_clients == self.num_people and self.clip is None
+        if not self.num_repeats or not is_everybody:
+            raise ValueError(
+                "joins_after and leaves_after are for a client with a secret (num_repeats) where all "
+                "take part in each round, without a clip. Found num_repeats="
+                f"{self.num_repeats} with num_clients={self.num_clients}, num_people="
+                f"{self.num_people} and clip={self.clip}."
+            )
+        last = self.leaves_after
+        if last is not None and not self.joins_after < last < self.num_rounds:
+            raise ValueError(
+                f"leaves_after must be after joins_after, {self.joins_after}, and before the last "
+                f"round, {self.num_rounds}. Found {last}."
+            )
 
     def _check_noise(self) -> None:
         for name, value in (("target_epsilon", self.target_epsilon), ("noise", self.noise)):

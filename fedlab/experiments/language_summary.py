@@ -112,7 +112,7 @@ def protection(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def few_silos(runs: pd.DataFrame) -> pd.DataFrame:
-    """Returns why noise that ruins the model of four silos does not keep the secret of one.
+    """Returns what more and more noise does to a secret of one of four silos, and its size.
 
     Args:
         runs: The study's results file.
@@ -120,7 +120,7 @@ def few_silos(runs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A row for each noise, in clips: ranks, a list; bits, a character, of later text; length, of
         one round's noise on the sum, in all directions together; along, the size of the noise of all
-        rounds together along any one direction; pull, the furthest that the clients' clipped updates
+        rounds together along any one direction; pull, the furthest that ONE client's clipped updates
         can move the sum along it. The last three are in clips.
     """
     rows = runs[runs.group == "few silos"].assign(noise=lambda each: each.noise.fillna(0.0))
@@ -147,10 +147,11 @@ def unlearning(runs: pd.DataFrame) -> pd.DataFrame:
         A row for each remedy, means over the seeds: exposure, of its secret, in bits; gap, how many
         bits a character more the model gains on its text than one that never had it; bits, a
         character of all clients' later text; trainings, of one client in one round, after it has
-        left; megabytes, that these send and get; seconds, that these rounds took in the study.
+        left; megabytes, that these send and get; seconds, that these rounds took in the study, NaN where
+        there are none.
     """
     rows = runs[runs.group == "unlearning"].set_index(["name", "seed"])
-    table = rows[["exposure", "bits"]].assign(seconds=rows.seconds_after_leaving.fillna(0.0))
+    table = rows[["exposure", "bits"]].assign(seconds=rows.seconds_after_leaving)
     never = rows.owner_gain.xs("retrained from the base")
     table["gap"] = rows.owner_gain - never.reindex(rows.index.get_level_values("seed")).to_numpy()
     made = rows.num_rounds - rows.leaves_after  # after it has left

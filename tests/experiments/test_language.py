@@ -2,8 +2,10 @@
 
 import math
 from itertools import compress
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 
@@ -15,6 +17,7 @@ from fedlab.experiments.language_settings import LanguageConfig
 from fedlab.experiments.settings import vary
 from fedlab.experiments.text_leak_configs import LeakConfig
 
+RESULTS = Path(__file__).resolve().parents[2] / "results"
 SMALL = LanguageConfig(
     name="small", group="test", size="small", num_people=3, num_clients=3, num_rounds=2,
     max_windows=8, client_optimizer="adam", client_learning_rate=0.001, num_repeats=6,
@@ -149,6 +152,9 @@ def test_images_are_refused():
         ({"noise": 1.0}, "needs a clip"),
         ({"noise": 1.0, "target_epsilon": 8.0, "clip": 1.0}, "give one"),
         ({"secure_sum": "secagg", "clip": 1.0}, "without a clip"),
+        ({"joins_after": 1, "clip": 1.0}, "without a clip"),
+        ({"leaves_after": 2}, "before the last round"),
+        ({"leaves_after": 1, "joins_after": 1}, "after joins_after"),
         ({"goes_back": True}, "joins_after"),
         ({"goes_back": True, "joins_after": 2}, "from 1 to 1"),
         ({"is_pooled": True}, "num_clients=1"),
@@ -173,6 +179,31 @@ def test_the_nine_secrets_of_the_study_differ():
     seeds = [1000 * number + seed for number in range(3) for seed in range(3)]
     secrets = {extraction.draw_secret(tokenizer, seed=seed).chosen for seed in seeds}
     assert len(secrets) == 9
+
+
+def test_what_a_silo_leaves_is_counted_from_when_it_left():
+    runs = pd.read_csv(RESULTS / "language.csv")
+    table = language_summary.unlearning(runs)
+    assert table.trainings.tolist() == [0, 45, 105, 60, 45]
+    assert table.megabytes.tolist() == pytest.approx(table.trainings * 2 * 4 * 168_768 / 1e6)
+    assert table.seconds.isna().tolist() == [True, False, False, False, False]
+    assert table.gap.iloc[0] > 0 == table.gap.iloc[3]
+
+
+def test_noise_between_four_silos_is_as_long_as_its_directions_make_it():
+    table = language_summary.few_silos(pd.read_csv(RESULTS / "language.csv"))
+    row = table.loc[0.03]
+    assert row.length == pytest.approx(0.03 * 168_768**0.5)
+    assert row.along == pytest.approx(0.03 * 30**0.5) and row.pull == 30
+    assert [len(ranks) for ranks in table.ranks] == [3] * 5
+
+
+def test_runs_of_each_protection_are_put_together():
+    runs = pd.read_csv(RESULTS / "language.csv")
+    table = language_summary.protection(runs)
+    assert (table.runs == 9).all() and table.ranks.str.len().tolist() == [9] * 8
+    few = language_summary.protection(runs[runs.seed == 0])
+    assert (few.runs == 3).all() and few.p.isna().all()
 
 
 def test_ranks_of_secrets_nobody_said_look_uniform_and_first_ranks_do_not():

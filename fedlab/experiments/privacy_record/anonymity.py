@@ -28,8 +28,8 @@ def describe_anonymity(
 
     Raises:
         ValueError: The model is called anonymous, and extraction or queries were not tested, not for
-            the worst client or on fewer clients than may have taken part, or an attack on the model did better
-            than guessing, or has an interval that allows more than `LARGEST_ADVANTAGE` over it.
+            the worst client or on fewer clients than may have taken part, or an attack on the model did
+            better than guessing, or has an interval that allows more than `LARGEST_ADVANTAGE` over it.
     """
     reasons = [
         reason for test in ANONYMITY_TESTS for reason in _find_missing(test, attacks, num_clients)
@@ -48,7 +48,8 @@ def describe_anonymity(
     if is_claimed and reasons:
         raise ValueError(
             f"claims_anonymous must be False for this run: {'; '.join(reasons)}. Found True; run the "
-            "missing tests, protect the run, or leave the word out."
+            "missing tests on all clients, count them in num_participants, protect the run, or leave the "
+            "word out."
         )
     statement = (
         "called anonymous by a person; the attacks on the model that are listed did no better than "
@@ -73,8 +74,7 @@ def _find_missing(test: str, attacks: Sequence[AttackOutcome], num_clients: int)
         reasons.append(f"no test of {test} for the worst client")
     elif most < num_clients:
         reasons.append(
-            f"the worst client in the test of {test} is one of {most}, and up to {num_clients} took part: test "
-            "all, or state num_participants"
+            f"the worst client in the test of {test} is one of {most}, and up to {num_clients} took part"
         )
     return reasons
 

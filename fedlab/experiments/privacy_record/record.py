@@ -131,9 +131,9 @@ def build_record(
     anonymous, EDPB Opinion 28/2024 (adopted on 17 December 2024; read on 2026-11-25 in a text that
     quotes it) asks in paragraph 43 that the likelihood of extracting personal data from the model,
     and of obtaining them from queries, is insignificant for any person. So the record refuses
-    this word unless both were tested, each for its worst client of all that may have taken part, and every interval of these tests
-    contains the value of guessing and ends at most 0.1 above it. Passing shows that these attacks
-    failed, and not that none works.
+    this word unless both were tested, each for its worst client of all that may have taken part, and
+    every interval of these tests contains the value of guessing and ends at most 0.1 above it.
+    Passing shows that these attacks failed, and not that none works.
 
     Args:
         run: What `run_rounds` returned, which knows what protected it, unless it began with a
@@ -160,9 +160,9 @@ def build_record(
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: A round or a digest is wrong, `statement.num_participants` cannot be, the run was made with other protection than is
-            stated or has rounds for which the plan does not account, or the model is called
-            anonymous without the tests that this needs.
+        ValueError: A round or a digest is wrong, `statement.num_participants` cannot be, the run was
+            made with other protection than is stated or has rounds for which the plan does not account,
+            or the model is called anonymous without the tests that this needs.
     """
     check_instance("statement", statement, Statement, "a Statement")
     protection = find_protection(run, secure_sum, plan, metrics_in_the_clear)
@@ -179,7 +179,7 @@ def build_record(
         "day": _check_day(day).isoformat(),
         "stated by a person": _describe_statement(statement),
         "run": rounds
-        | {"clients that took part": participants if is_counted else f"at most {participants}"}
+        | {"clients that took part": _describe_participants(participants, is_counted)}
         | {"secure sum": protection.secure_sum, "protection as told here": protection.source},
         "who saw what": describe_roles(
             protection.secure_sum,
@@ -256,6 +256,10 @@ def _describe_statement(statement: Statement) -> dict[str, Any]:
         name.replace("_", " "): TO_FILL_IN if value is None else value
         for name, value in stated.items()
     }
+
+
+def _describe_participants(number: int, is_stated: bool) -> str:
+    return f"{number}, {STATED}" if is_stated else f"at most {number}"
 
 
 def _describe_attack(attack: AttackOutcome) -> dict[str, Any]:
