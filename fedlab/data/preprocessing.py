@@ -120,14 +120,17 @@ class Preprocessing:
             *stream: As in `apply`: numbers and names on which the random choices depend.
 
         Returns:
-            Batches `(images, labels)` as from `apply`; of texts `(tokens, next_tokens)`, int32
-            (b, context) both.
+            Batches as from `apply`; of texts `(tokens, next_tokens)`, int32 (b, context) both.
+
+        Raises:
+            ValueError: There are not as many labels as images.
         """
+        if len(pixels) != len(labels):
+            raise ValueError(f"labels must be {len(pixels)}, one an image. Found {len(labels)}.")
         images = add_channel(np.asarray(pixels)[: self.max_examples])
         labels = np.asarray(labels)[: self.max_examples]
         seed = _draw_seed(self.seed, *stream) if self._is_random else 0
-        build_spec = build_token_spec if images.ndim == 2 else build_input_spec
-        input_spec = build_spec(images.shape[1:])
+        input_spec = (build_token_spec if images.ndim == 2 else build_input_spec)(images.shape[1:])
         create_fn = _trace(dataclasses.replace(self, max_examples=None, seed=0), input_spec)
         return tf.data.experimental.from_variant(create_fn(images, labels, seed), input_spec)
 

@@ -126,6 +126,16 @@ def test_shuffles_in_a_graph_as_it_does_here():
     assert count() == 8
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("num_labels", [49, 51])
+def test_as_many_labels_as_images_are_needed(shuffle, num_labels):
+    pixels, labels = EXAMPLES
+    with pytest.raises(ValueError, match=f"labels must be 50, one an image. Found {num_labels}"):
+        Preprocessing(shuffle=shuffle, max_examples=10).apply_to_arrays(
+            pixels, np.resize(labels, num_labels)
+        )
+
+
 @pytest.mark.parametrize("name", ["batch_size", "num_epochs", "max_examples"])
 @pytest.mark.parametrize("value", [0, -2])
 def test_bad_values_are_named(name, value):
