@@ -145,16 +145,9 @@ def _others(texts: TokenClientData, owner: str) -> list[str]:
 
 
 def _seconds_after_leaving(config: LanguageConfig, records: Sequence[Record]) -> float | None:
-    """What the rounds took that are made because, or after, a client has left; None: none leaves."""
-    if config.leaves_after is not None:
-        last = config.leaves_after
-    elif config.goes_back:
-        last = config.joins_after
-    elif config.joins_after >= config.num_rounds:  # retrained without it
-        last = 0
-    else:
-        return None
-    return sum(record["seconds"] for record in records[last:])
+    """Returns what the rounds took that are made after a client has left; None: none leaves."""
+    count = config.rounds_after_leaving
+    return sum(record["seconds"] for record in records[-count:]) if count else None
 
 
 def _sample_fn(

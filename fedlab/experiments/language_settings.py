@@ -181,6 +181,15 @@ class LanguageConfig(Config):
             )
 
     @property
+    def rounds_after_leaving(self) -> int:
+        """Number of rounds that are made because, or after, a client has left; 0: none leaves."""
+        if self.leaves_after is not None:
+            return self.num_rounds - self.leaves_after
+        if self.goes_back:
+            return self.num_rounds - self.joins_after
+        return self.num_rounds if self.joins_after >= self.num_rounds else 0
+
+    @property
     def rounds_made(self) -> int:
         """Number of rounds in all, with those that are made once more."""
         return self.num_rounds + (self.num_rounds - self.joins_after) * self.goes_back

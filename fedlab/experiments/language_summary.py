@@ -7,6 +7,7 @@ import pandas as pd
 import scipy.stats
 
 from fedlab import statistics
+from fedlab.experiments.language_configs import UNLEARNING
 from fedlab.experiments.language_settings import LanguageConfig
 from fedlab.statistics import Interval
 
@@ -154,10 +155,8 @@ def unlearning(runs: pd.DataFrame) -> pd.DataFrame:
     table = rows[["exposure", "bits"]].assign(seconds=rows.seconds_after_leaving)
     never = rows.owner_gain.xs("retrained from the base")
     table["gap"] = rows.owner_gain - never.reindex(rows.index.get_level_values("seed")).to_numpy()
-    made = rows.num_rounds - rows.leaves_after  # after it has left
-    made = made.where(~rows.goes_back, rows.num_rounds - rows.joins_after)
-    made = made.where(rows.joins_after < rows.num_rounds, rows.num_rounds).fillna(0)
-    table["trainings"] = made * (rows.num_people - 1)
+    made = {config.name: config.rounds_after_leaving for config in UNLEARNING}
+    table["trainings"] = rows.index.get_level_values("name").map(made) * (rows.num_people - 1)
     table["megabytes"] = table.trainings * 2 * rows.bytes_up_per_client / 1e6
     columns = ["exposure", "gap", "bits", "trainings", "megabytes", "seconds"]
     return table.groupby("name", sort=False)[columns].mean()
