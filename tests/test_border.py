@@ -63,7 +63,7 @@ NOT_CALLED = {
     "opens a folder, which tests/training damages": "Checkpoint",
     "called by TFF's builders": "leave_out_metrics",
     "called with tensors": "apply_lstm apply_transformer",
-    "need a trained model, as tests/attacks has it": "expose extract recites",
+    "need a trained model, as tests/attacks has it": "expose extract recites count_recited",
     "for this package alone": "deal_by_mix LocalContext notice fixed_name adaptive_name round_event "
     "create_accountant rough_epsilon check_run",
 }

@@ -173,8 +173,8 @@ def _change(rows: pd.DataFrame, column: str) -> str:
 
 
 def _membership(rows: pd.DataFrame) -> str:
-    mean = rows[["membership_auc", "membership_low", "membership_high"]].mean()
-    return f"{mean.iloc[0]:.2f} [{mean.iloc[1]:.2f}, {mean.iloc[2]:.2f}]"
+    (interval,) = language_summary.membership(rows).values()
+    return "{:.2f} [{:.2f}, {:.2f}]".format(*interval)
 
 
 def _promise(rows: pd.DataFrame) -> str:

@@ -1,7 +1,7 @@
 """What lessons, claims and tables take from the study of language models: gains, ranks, costs."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 import scipy.stats
@@ -14,6 +14,12 @@ from fedlab.statistics import Interval
 NUM_SECRETS = 10_000  # equally likely ones, of two words out of a hundred
 NEVER_SAID = 1 / math.log(2)  # bits: the mean exposure of a secret that nobody said
 FEWEST_RANKS = 9  # of a test that could find something
+SECURE_SUM_NAMES = {
+    "plain": "integers in the clear",
+    "secagg": "masks",
+    "shares": "three servers",
+    "ckks": "CKKS",
+}
 
 
 def gain(rows: pd.DataFrame, column: str = "bits") -> Interval:
@@ -44,6 +50,52 @@ def best_configurations(runs: pd.DataFrame) -> dict[str, str]:
     bits = quality.groupby("name", sort=False).unseen_bits.mean()
     what = bits.index.str.partition(",").get_level_values(0)
     return {str(each): str(bits[what == each].idxmin()) for each in dict.fromkeys(what)}
+
+
+def compare_networks(runs: pd.DataFrame) -> pd.DataFrame:
+    """Returns what the federation gains with the transformer and with the LSTM, each with its best rate.
+
+    Args:
+        runs: The study's results file.
+
+    Returns:
+        A row for each network: kilobytes, that a client sends in a round; base, bits a character that
+        the base needs for the text of unseen roles; gained, how many fewer the trained model needs;
+        low and high, the 95% bootstrap interval of gained, over seeds.
+    """
+    best = best_configurations(runs)
+    rows = {
+        network: rows_of(runs, best[what])
+        for network, what in (("transformer", "all parameters"), ("LSTM", "LSTM"))
+    }
+    gains = {network: gain(each, "unseen_bits") for network, each in rows.items()}
+    return pd.DataFrame(
+        {
+            "kilobytes": {
+                name: each.bytes_up_per_client.iloc[0] / 1000 for name, each in rows.items()
+            },
+            "base": {name: each.unseen_bits_at_start.mean() for name, each in rows.items()},
+            "gained": {name: each.mean for name, each in gains.items()},
+            "low": {name: each.low for name, each in gains.items()},
+            "high": {name: each.high for name, each in gains.items()},
+        }
+    )
+
+
+def curves_of(curves: pd.DataFrame, names: Mapping[str, str]) -> dict[str, list[pd.DataFrame]]:
+    """Returns the rounds of some configurations, as `fedlab.plots.curves` draws them.
+
+    Args:
+        curves: The study's file of rounds.
+        names: From a label to the configuration's name.
+
+    Returns:
+        From the label to a table for each seed, with a row for each round that was looked at.
+    """
+    return {
+        label: [run for _, run in rows_of(curves, name).groupby("seed")]
+        for label, name in names.items()
+    }
 
 
 def uniform_p_value(ranks: Iterable[int]) -> float:
@@ -81,6 +133,49 @@ def attack_cap(epsilon: float, delta: float, chance: float = 1 / NUM_SECRETS) ->
         chance: Of a guess without the client's text, in [0, 1].
     """
     return min(1.0, math.exp(min(epsilon, 700.0)) * chance + delta)
+
+
+def membership(runs: pd.DataFrame) -> dict[str, Interval]:
+    """Returns how well an attacker guesses who took part, against the base.
+
+    Args:
+        runs: The study's results file.
+
+    Returns:
+        From the way to train, such as "adapters, epsilon 8", to the AUC, mean of the seeds, with the
+        mean of their 95% intervals over roles.
+    """
+    rows = runs[runs.group == "membership"]
+    columns = ["membership_auc", "membership_low", "membership_high"]
+    means = rows.groupby("name", sort=False)[columns].mean()
+    return {
+        name.removeprefix("members, "): Interval(*row)
+        for name, row in zip(means.index, means.to_numpy().tolist(), strict=True)
+    }
+
+
+def price(runs: pd.DataFrame) -> pd.DataFrame:
+    """Returns what differential privacy costs, for all parameters and for adapters.
+
+    Args:
+        runs: The study's results file.
+
+    Returns:
+        A row for each noise and way to train, from no noise to the smallest epsilon: gain, an interval
+        of bits; noise_length, of one round's noise on the mean of the expected clients, in all
+        directions together, in clips, NaN without noise.
+    """
+    rows = runs[runs.group == "price"]
+    names = [
+        f"{what}, {noise}"
+        for noise in ("clipped", "epsilon 8", "epsilon 3", "epsilon 1")
+        for what in ("all parameters", "adapters")
+    ]
+    first = rows.groupby("name").first().loc[names]
+    length = first.noise_used / first.num_clients * first.num_trainable**0.5
+    gains = [gain(rows_of(rows, name)) for name in names]
+    table = pd.DataFrame({"gain": gains, "noise_length": length.where(length > 0).to_numpy()})
+    return table.set_index(pd.Index(names).str.replace("clipped", "no noise"))
 
 
 def protection(runs: pd.DataFrame) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from fedlab.plots.differential_privacy import (
 )
 from fedlab.plots.ledger import ledger
 from fedlab.plots.noniid import client_changes, client_drift, rounds_to_target, settings_heatmap
+from fedlab.plots.participation import participation
 from fedlab.plots.runs import bars, client_spread, confusion_matrix, curves
 from fedlab.plots.secure_sums import pairwise_masks, received_values, secure_aggregation
 from fedlab.plots.studies import dots, effects, ladder
@@ -46,6 +47,7 @@ __all__ = [
     "ledger",
     "noisy_means",
     "pairwise_masks",
+    "participation",
     "received_values",
     "reconstructions",
     "roc",

@@ -177,6 +177,26 @@ def test_it_recites_what_it_would_say_by_itself():
     assert told.tolist() == [True] * 10 + [False] * 10
 
 
+def test_it_counts_what_it_recites_of_each_client():
+    arrays = create_transformer(TINY, seed=2)
+    model = adapters.build_full_model(TINY, arrays)
+    begun = np.random.default_rng(0).integers(0, 512, (3, 32))
+    said = [model.generate(arrays, each, 8, temperature=0) for each in begun]
+    texts = np.concatenate([begun, said], axis=1).astype(np.int32)
+    other = texts.copy()
+    other[1:, -1] += 1  # two of the three go on otherwise
+    windows = {"a": Windows(texts, texts), "b": Windows(other, other)}
+    client_data = data.TokenClientData(["a", "b"], windows.__getitem__, 512, 40)
+    counted = extraction.count_recited(model, arrays, client_data, ["b", "a"], num_texts=2)
+    assert counted[["texts", "recited"]].to_numpy().tolist() == [[2, 1], [2, 2]]
+    assert counted.index.tolist() == ["b", "a"]
+    # Clopper and Pearson: the ends solve P(at most 1 of 2) = 0.025 and P(at least 1 of 2) = 0.025.
+    assert 1 - counted.high["b"] ** 2 == pytest.approx(0.025)
+    assert 1 - (1 - counted.low["b"]) ** 2 == pytest.approx(0.025)
+    with pytest.raises(ValueError, match="'c'"):
+        extraction.count_recited(model, arrays, client_data, ["c"])
+
+
 def test_too_few_words_are_refused():
     with pytest.raises(ValueError, match="tokenizer must have 100 words with a space before them"):
         extraction.draw_secret(data.Tokenizer("\n 'Ravisecrt"))

@@ -190,6 +190,15 @@ def test_what_a_silo_leaves_is_counted_from_when_it_left():
     assert table.gap.iloc[0] > 0 == table.gap.iloc[3]
 
 
+def test_the_noise_on_the_mean_is_as_long_as_its_directions_make_it():
+    price = language_summary.price(pd.read_csv(RESULTS / "language.csv"))
+    assert price.index[:2].tolist() == ["all parameters, no noise", "adapters, no noise"]
+    # The noise on the mean of 40 clients: 0.593 clips on the sum, in each of 8,192 numbers.
+    length = price.noise_length["adapters, epsilon 8"]
+    assert length == pytest.approx(0.593 / 40 * 8192**0.5, rel=1e-3)
+    assert price.noise_length.isna().sum() == 2
+
+
 def test_noise_between_four_silos_is_as_long_as_its_directions_make_it():
     table = language_summary.few_silos(pd.read_csv(RESULTS / "language.csv"))
     row = table.loc[0.03]

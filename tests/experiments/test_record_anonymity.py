@@ -2,11 +2,19 @@
 
 import math
 
+import numpy as np
+import pandas as pd
 import pytest
 from helpers.records import GUESSING, ROUND, build, section
 
+from fedlab.attacks import membership
 from fedlab.dp.privacy_plan import PrivacyPlan
-from fedlab.experiments.privacy_record import AttackOutcome, Statement
+from fedlab.experiments.privacy_record import (
+    AttackOutcome,
+    Statement,
+    membership_outcome,
+    recital_outcome,
+)
 
 TESTED = [
     AttackOutcome("prompts", "extraction", client_id="c1", num_clients_tested=3, **GUESSING),
@@ -39,6 +47,28 @@ def test_a_number_of_participants_that_cannot_be_is_refused(stated):
     rounds = [ROUND, ROUND | {"round_num": 2}]
     with pytest.raises(ValueError, match=f"from 3, .* to 6, .*Found {stated}"):
         build(rounds, Statement(num_participants=stated))
+
+
+def test_the_outcome_of_a_membership_attack_is_rounded_outwards():
+    attack = membership.evaluate_attack(np.arange(40.0), np.arange(40) % 3 == 1, seed=1)
+    low, high = attack.auc_interval
+    found = membership_outcome("by loss", attack)
+    assert (found.test, found.metric, found.chance) == ("membership", "AUC", 0.5)
+    assert found.estimate == round(attack.auc, 2)
+    assert found.low <= low < found.low + 0.05 and found.high - 0.05 < high <= found.high
+    assert all(round(20 * end, 6) == round(20 * end) for end in (found.low, found.high))
+
+
+def test_the_outcome_of_recited_texts_is_that_of_the_client_of_whom_most_is_allowed():
+    columns = ["texts", "recited", "low", "high"]
+    rows = {"a": (16, 2, 0.02, 0.38), "b": (5, 0, 0.0, 0.52)}
+    model = pd.DataFrame.from_dict(rows, "index", columns=columns)
+    found = recital_outcome("recited", model, model.assign(recited=[0, 1]))
+    assert (found.client_id, found.num_clients_tested, found.test) == ("b", 2, "queries")
+    assert found.interval == (0.0, 0.0, 0.52)
+    assert found.chance == 0.2
+    with pytest.raises(ValueError, match="same clients and texts. Found 2 and 1 rows"):
+        recital_outcome("recited", model, model[:1])
 
 
 def test_no_model_is_called_anonymous_unless_a_person_does():

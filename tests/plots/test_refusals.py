@@ -80,6 +80,14 @@ MASKS = pd.DataFrame([[0.0, 1.0], [-1.0, 0.0]])
         ),
         (lambda: plots.effects({"digits": 100 * EFFECT}), "'better' of 'digits' .* points by 100"),
         (lambda: plots.effects({"digits": EFFECT.assign(low=0.03)}), "lie in its interval"),
+        (
+            lambda: plots.participation({"a": [1]}, {"b": [1]}, {"a": []}),
+            r"drawn must have the clients of consent. Found \['b'\] and \['a'\]",
+        ),
+        (
+            lambda: plots.participation({"a": [1]}, {"a": [1]}, {"a": [-1]}),
+            r"took_part\['a'\] must be .* -1",
+        ),
         (lambda: plots.dots({"a": []}, xlabel="x"), r"rows\['a'\] must have shape"),
         (
             lambda: plots.dots({"a": [1, 0]}, xlabel="x", log=True),

@@ -32,6 +32,19 @@ def test_dots_show_each_value_or_a_mean_with_its_interval():
     assert others == [[5, 20], [50, 50]] and "guess" in texts(ax)
 
 
+def test_participation_shows_who_may_who_is_drawn_and_who_takes_part():
+    ax = plots.participation(
+        {"ann": [1, 2], "bob": []}, {"ann": [2], "bob": [1]}, {"bob": [], "ann": [2]}
+    )
+    assert rows(ax) == ["ann", "bob"] and ax.yaxis_inverted()
+    points = {line.get_label(): sorted(zip(*line.get_data(), strict=True)) for line in ax.lines}
+    assert points == {
+        "consent holds": [(1, 0), (2, 0)],
+        "drawn": [(1, 1), (2, 0)],
+        "took part": [(2, 0)],
+    }
+
+
 def test_effects_have_an_interval_are_hollow_if_it_contains_zero_and_series_share_rows():
     ax = plots.effects({"digits": EFFECTS})
     assert rows(ax) == list(EFFECTS.index) and ax.yaxis_inverted()

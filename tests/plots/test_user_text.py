@@ -34,6 +34,7 @@ DRAWINGS = {
         {text: pd.DataFrame(EFFECT, [text]), "b": pd.DataFrame(EFFECT, ["b"])}, xlabel=text
     ),
     "dots": lambda text: plots.dots({text: [0.5]}, xlabel=text, vline={text: 0.9}),
+    "participation": lambda text: plots.participation({text: [1]}, {text: [1]}, {text: []}),
     "ladder": lambda text: plots.ladder({text: [0.5]}, ceiling={text: [0.9]}),
     "ledger": lambda text: plots.ledger(LEDGER.replace("masks", text)),
     "pairwise_masks": lambda text: plots.pairwise_masks(

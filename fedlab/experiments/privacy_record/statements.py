@@ -3,6 +3,7 @@
 from typing import Literal
 
 from fedlab.experiments.settings import Count, CountOrZero, Flag, Label, Number, config_class
+from fedlab.statistics import Interval
 
 TO_FILL_IN = "to be filled in by a person"
 # The two tests of EDPB Opinion 28/2024, paragraph 43.
@@ -113,6 +114,11 @@ class AttackOutcome:
                 "estimate must lie between low and high. "
                 f"Found {self.estimate!r}, {self.low!r} and {self.high!r}."
             )
+
+    @property
+    def interval(self) -> Interval:
+        """The estimate with its interval, as pictures draw it."""
+        return Interval(self.estimate, self.low, self.high)
 
     @property
     def is_consistent_with_guessing(self) -> bool:

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 
 import numpy as np
+import pandas as pd
 from helpers.border.calls import call
 from helpers.border.kinds import (
     BELOW_ONE,
@@ -25,6 +26,7 @@ from helpers.border.kinds import (
     optional,
 )
 
+from fedlab.attacks import membership
 from fedlab.experiments import RunConfig, article, privacy_law, privacy_record
 from fedlab.experiments.privacy_record.statements import AttackOutcome, DeletionRequest, Statement
 from fedlab.experiments.settings import (
@@ -60,6 +62,8 @@ WORDS = optional(TEXT.without(np.array(["a"])))
 DAY = datetime.date(2026, 11, 25)
 ROUNDS = [{"round_num": 1, "num_clients": 3, "num_dropped": 0, "bytes_up": 5}]
 DIGESTS = {"data": "0123456789abcdef"}
+ATTACK = membership.evaluate_attack(np.arange(4.0), np.arange(4) % 2 == 1, num_resamples=9)
+RECITED = pd.DataFrame({"texts": [5, 4], "recited": [0, 1], "low": 0.0, "high": 0.5}, ["a", "b"])
 RECORD = privacy_record.build_record(ROUNDS, Statement(), day=DAY, seed=0, digests=DIGESTS)
 
 EXPERIMENT_CALLS = (
@@ -85,6 +89,18 @@ EXPERIMENT_CALLS = (
         confidence_percent=(95.0, number(above=0, below=100)),
         client_id=("c0", TEXT),
         num_clients_tested=(9, COUNT.without(2.0)),
+    ),
+    call(
+        privacy_record.membership_outcome,
+        name=("an attack", TEXT),
+        attack=(ATTACK, instance(0.5, {"auc": 0.5})),
+        step=(0.25, SHARE),
+    ),
+    call(
+        privacy_record.recital_outcome,
+        name=("an attack", TEXT),
+        model=(RECITED, instance(RECITED[:0], RECITED[["texts"]], {"texts": 1})),
+        base=(RECITED, instance(RECITED[:0], RECITED[["texts"]], RECITED.assign(texts=9))),
     ),
     call(
         DeletionRequest,

@@ -52,6 +52,8 @@ EFFECT = pd.DataFrame({"difference": [0.02], "low": [0.01], "high": [0.04]}, ind
 NOISY_RUNS = pd.DataFrame({"target_epsilon": [1.0, INF], "accuracy": [0.5, 0.75], "delta": 0.001})
 STEPS = {"first": [0.5, 0.75], "second": [0.75, 0.875]}
 STEPS_KIND = mapping(STEPS, None, [], [NAN], ["0.5"], [50], 0.5, [True])
+ROUNDS_OF = {"ann": [1, 2], "bob": []}
+ROUNDS_OF_KIND = mapping(ROUNDS_OF, None, 5, [-1], [0.5], ["1"], [True], [NAN])
 MASKS = pd.DataFrame([[0.0, 1.0], [-1.0, 0.0]])
 SETTINGS = pd.DataFrame({"IID": [0.75]}, ["FedAvg"])
 STEP = {"step": (2, optional(instance(0, 5, 2.5, "2", [2], NAN)))}
@@ -178,6 +180,13 @@ PLOT_CALLS = (
             mapping({"digits": EFFECT}, None, 5, EFFECT[:0], 100 * EFFECT, EFFECT.astype(str)),
         ),
         xlabel=("points", TEXT),
+        **AX,
+    ),
+    draw(
+        plots.participation,
+        consent=(ROUNDS_OF, ROUNDS_OF_KIND),
+        drawn=(ROUNDS_OF, ROUNDS_OF_KIND),
+        took_part=(ROUNDS_OF, ROUNDS_OF_KIND),
         **AX,
     ),
     draw(
