@@ -9,12 +9,12 @@ from typing import Any
 
 from fedlab.experiments.article_gap_configs import GAP
 from fedlab.experiments.config import BASELINE, RunConfig
-from fedlab.experiments.language_configs import LANGUAGE
+from fedlab.experiments.language.configs import LANGUAGE
+from fedlab.experiments.language.leak_configs import LEAKS
 from fedlab.experiments.personalization_configs import PERSONALIZATION
-from fedlab.experiments.privacy_configs import EPSILON, LEDGER
+from fedlab.experiments.privacy.configs import EPSILON, LEDGER
 from fedlab.experiments.settings import Config, vary
 from fedlab.experiments.statement_configs import STATEMENTS
-from fedlab.experiments.text_leak_configs import LEAKS
 
 # The article's settings; looked at after every second round.
 _START = vary(BASELINE, evaluate_every=2)

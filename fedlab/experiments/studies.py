@@ -5,21 +5,14 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fedlab.data import FederatedDataset
-from fedlab.experiments import (
-    article_gap,
-    execution,
-    language,
-    language_report,
-    personalization,
-    privacy_epsilon,
-    privacy_ledger,
-    report,
-    text_leaks,
-)
+from fedlab.experiments import article_gap, execution, personalization, report
 from fedlab.experiments.central_training import CreateSeededFn
 from fedlab.experiments.config import RunConfig
+from fedlab.experiments.language import leaks, training
+from fedlab.experiments.language import report as language_report
 from fedlab.experiments.personalization_configs import MODELS
 from fedlab.experiments.plans import PLANS
+from fedlab.experiments.privacy import epsilon, ledger
 from fedlab.experiments.settings import Config
 from fedlab.experiments.store import ProgressFn, Records, RememberFn
 from fedlab.experiments.study import Row, RunFn, Study
@@ -94,19 +87,19 @@ _PERSONALIZATION = Study(
 _PRIVACY_EPSILON = Study(
     name="privacy_epsilon",
     configs=PLANS["privacy_epsilon"],
-    run_fn=privacy_epsilon.run,
+    run_fn=epsilon.run,
     summarize_fn=_first_record,
     shown=("epsilon", "delta", "accuracy", "audit_epsilon", "seconds_per_round"),
-    write_report_fn=privacy_epsilon.write_report,
+    write_report_fn=epsilon.write_report,
     num_seeds=3,
     combines_datasets=True,
 )
 _PRIVACY_LEDGER = Study(
     name="privacy_ledger",
     configs=PLANS["privacy_ledger"],
-    run_fn=privacy_ledger.run,
+    run_fn=ledger.run,
     summarize_fn=_first_record,
-    repeated_fn=privacy_ledger.repeated_columns,
+    repeated_fn=ledger.repeated_columns,
     shown=(
         "epsilon",
         "delta",
@@ -115,14 +108,14 @@ _PRIVACY_LEDGER = Study(
         "reconstruction_ssim",
         "seconds_per_round",
     ),
-    write_report_fn=privacy_ledger.write_report,
+    write_report_fn=ledger.write_report,
     num_seeds=3,
 )
 _LANGUAGE = Study(
     name="language",
     configs=PLANS["language"],
-    run_fn=language.run,
-    summarize_fn=language.summarize,
+    run_fn=training.run,
+    summarize_fn=training.summarize,
     shown=("bits", "unseen_bits", "secret_rank", "exposure", "membership_auc", "epsilon"),
     write_report_fn=language_report.write_report,
     num_seeds=3,
@@ -132,10 +125,10 @@ _LANGUAGE = Study(
 _TEXT_LEAKS = Study(
     name="text_leaks",
     configs=PLANS["text_leaks"],
-    run_fn=text_leaks.run,
-    summarize_fn=text_leaks.summarize,
+    run_fn=leaks.run,
+    summarize_fn=leaks.summarize,
     shown=("window_share", "bag_recall", "places_recall", "places_false"),
-    write_report_fn=text_leaks.write_report,
+    write_report_fn=leaks.write_report,
     num_seeds=3,
     default_dataset="plays",
 )

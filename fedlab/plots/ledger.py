@@ -85,7 +85,7 @@ def ledger(table: pd.DataFrame, measures: Sequence[str] | None = None) -> Figure
     interval. NaN is written as "?", infinity as "no bound".
 
     Args:
-        table: From `fedlab.experiments.privacy_summary.summarize`: a row per defence and the columns
+        table: From `fedlab.experiments.privacy.summary.summarize`: a row per defence and the columns
             defence (its name); server_learning_rate (text); accuracy, in [0, 1]; seconds_per_round;
             bytes_up_per_client; epsilon, in nats, and its delta, in (0, 1); reconstruction_ssim and
             blank_ssim, the similarity to the originals of reconstructed images and of white images,

@@ -13,7 +13,7 @@ from fedlab.experiments.article_gap_configs import GAP
 from fedlab.experiments.config import BASELINE, RunConfig
 from fedlab.experiments.personalization_configs import PERSONALIZATION
 from fedlab.experiments.plans import PLANS
-from fedlab.experiments.privacy_configs import EPSILON, LEDGER, EpsilonConfig, LedgerConfig
+from fedlab.experiments.privacy.configs import EPSILON, LEDGER, EpsilonConfig, LedgerConfig
 from fedlab.experiments.settings import FIRST_COLUMNS, LAST_COLUMNS, config_class
 
 EVERY = [config for configs in PLANS.values() for config in configs if type(config) is RunConfig]

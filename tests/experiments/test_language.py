@@ -11,11 +11,12 @@ import scipy.stats
 
 from fedlab import data
 from fedlab.attacks import extraction
-from fedlab.experiments import language, language_judge, language_summary, text_leaks
-from fedlab.experiments.language_configs import LANGUAGE
-from fedlab.experiments.language_settings import LanguageConfig
+from fedlab.experiments.language import judge as judging
+from fedlab.experiments.language import leaks, summary, training
+from fedlab.experiments.language.configs import LANGUAGE
+from fedlab.experiments.language.leak_configs import LeakConfig
+from fedlab.experiments.language.settings import LanguageConfig
 from fedlab.experiments.settings import vary
-from fedlab.experiments.text_leak_configs import LeakConfig
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 SMALL = LanguageConfig(
@@ -31,7 +32,7 @@ def plays():
 
 
 def run(config, plays, seed=0):
-    return language.run(config, plays, seed, remember_fn=None, progress_fn=lambda share: None)
+    return training.run(config, plays, seed, remember_fn=None, progress_fn=lambda share: None)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def records(plays):
 
 def test_a_run_repeats_and_its_row_has_the_columns_of_the_file(records, plays):
     again = run(SMALL, plays)
-    row, other = (language.summarize(SMALL, each) for each in (records, again))
+    row, other = (training.summarize(SMALL, each) for each in (records, again))
     assert tuple(row) == LanguageConfig.RESULTS
     is_repeated = [not name.startswith("seconds") for name in row]
     assert list(compress(row.values(), is_repeated)) == list(compress(other.values(), is_repeated))
@@ -95,7 +96,7 @@ def test_masks_change_nothing_but_the_rounding(records, plays):
 
 
 def test_all_repeats_are_in_the_windows_that_train(plays):
-    judge = language_judge.Judge(SMALL, plays, 0, lambda share: None)
+    judge = judging.Judge(SMALL, plays, 0, lambda share: None)
     said = judge.secret.tokens.tolist()
     rows = [
         np.append(tokens, following[-1])
@@ -110,23 +111,23 @@ def test_all_repeats_are_in_the_windows_that_train(plays):
 
 def test_noise_is_that_of_the_plan(plays):
     config = vary(SMALL, clip=0.5, target_epsilon=8.0)
-    plan = language.build_plan(config, 3)
+    plan = training.build_plan(config, 3)
     assert plan.epsilon == pytest.approx(8.0, rel=0.01) and plan.delta == pytest.approx(1 / 30)
-    assert language.build_plan(SMALL, 3) is None
-    assert language.build_plan(vary(SMALL, clip=0.5), 3).noise_multiplier == 0
-    assert language.build_plan(vary(SMALL, clip=0.5, noise=0.25), 3).noise_multiplier == 0.25
+    assert training.build_plan(SMALL, 3) is None
+    assert training.build_plan(vary(SMALL, clip=0.5), 3).noise_multiplier == 0
+    assert training.build_plan(vary(SMALL, clip=0.5, noise=0.25), 3).noise_multiplier == 0.25
 
 
 def test_text_in_one_place_is_everybodys(plays):
     config = vary(SMALL, is_pooled=True, num_clients=1, num_repeats=0)
-    judge = language_judge.Judge(config, plays, 0, lambda share: None)
-    assert judge.train.client_ids == [language_judge.POOLED_ID]
-    assert len(judge.train.examples(language_judge.POOLED_ID).tokens) == 3 * SMALL.max_windows
+    judge = judging.Judge(config, plays, 0, lambda share: None)
+    assert judge.train.client_ids == [judging.POOLED_ID]
+    assert len(judge.train.examples(judging.POOLED_ID).tokens) == 3 * SMALL.max_windows
 
 
 def test_the_half_that_is_left_out_is_drawn_and_never_trains(plays):
     config = vary(SMALL, leaves_out_half=True, num_people=6, num_repeats=0)
-    judges = [language_judge.Judge(config, plays, seed, lambda share: None) for seed in (0, 1)]
+    judges = [judging.Judge(config, plays, seed, lambda share: None) for seed in (0, 1)]
     halves = [(set(each.train.client_ids), set(each._left_out.client_ids)) for each in judges]
     for members, others in halves:
         assert len(members) == len(others) == 3 and not members & others
@@ -138,9 +139,7 @@ def test_images_are_refused():
     with pytest.raises(ValueError, match="--dataset plays"):
         run(SMALL, digits)
     with pytest.raises(ValueError, match="--dataset plays"):
-        text_leaks.run(
-            LeakConfig(name="x"), digits, 0, remember_fn=None, progress_fn=lambda share: None
-        )
+        leaks.run(LeakConfig(name="x"), digits, 0, remember_fn=None, progress_fn=lambda share: None)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +182,7 @@ def test_the_nine_secrets_of_the_study_differ():
 
 def test_what_a_silo_leaves_is_counted_from_when_it_left():
     runs = pd.read_csv(RESULTS / "language.csv")
-    table = language_summary.unlearning(runs)
+    table = summary.unlearning(runs)
     assert table.trainings.tolist() == [0, 45, 105, 60, 45]
     assert table.megabytes.tolist() == pytest.approx(table.trainings * 2 * 4 * 168_768 / 1e6)
     assert table.seconds.isna().tolist() == [True, False, False, False, False]
@@ -191,7 +190,7 @@ def test_what_a_silo_leaves_is_counted_from_when_it_left():
 
 
 def test_the_noise_on_the_mean_is_as_long_as_its_directions_make_it():
-    price = language_summary.price(pd.read_csv(RESULTS / "language.csv"))
+    price = summary.price(pd.read_csv(RESULTS / "language.csv"))
     assert price.index[:2].tolist() == ["all parameters, no noise", "adapters, no noise"]
     # The noise on the mean of 40 clients: 0.593 clips on the sum, in each of 8,192 numbers.
     length = price.noise_length["adapters, epsilon 8"]
@@ -200,7 +199,7 @@ def test_the_noise_on_the_mean_is_as_long_as_its_directions_make_it():
 
 
 def test_noise_between_four_silos_is_as_long_as_its_directions_make_it():
-    table = language_summary.few_silos(pd.read_csv(RESULTS / "language.csv"))
+    table = summary.few_silos(pd.read_csv(RESULTS / "language.csv"))
     row = table.loc[0.03]
     assert row.length == pytest.approx(0.03 * 168_768**0.5)
     assert row.along == pytest.approx(0.03 * 30**0.5) and row.pull == 30
@@ -209,28 +208,28 @@ def test_noise_between_four_silos_is_as_long_as_its_directions_make_it():
 
 def test_runs_of_each_protection_are_put_together():
     runs = pd.read_csv(RESULTS / "language.csv")
-    table = language_summary.protection(runs)
+    table = summary.protection(runs)
     assert (table.runs == 9).all() and table.ranks.str.len().tolist() == [9] * 8
-    few = language_summary.protection(runs[runs.seed == 0])
+    few = summary.protection(runs[runs.seed == 0])
     assert (few.runs == 3).all() and few.p.isna().all()
 
 
 def test_ranks_of_secrets_nobody_said_look_uniform_and_first_ranks_do_not():
     ranks = scipy.stats.randint(1, 10_001).rvs(9, random_state=0)
-    assert language_summary.uniform_p_value(ranks) > 0.05
-    assert language_summary.uniform_p_value([1] * 9) < 1e-6
+    assert summary.uniform_p_value(ranks) > 0.05
+    assert summary.uniform_p_value([1] * 9) < 1e-6
 
 
 def test_the_cap_is_that_of_the_definition():
-    assert language_summary.attack_cap(0, 0) == 1e-4
-    assert language_summary.attack_cap(1, 0.01) == pytest.approx(math.e * 1e-4 + 0.01)
-    assert language_summary.attack_cap(1e9, 0) == 1
+    assert summary.attack_cap(0, 0) == 1e-4
+    assert summary.attack_cap(1, 0.01) == pytest.approx(math.e * 1e-4 + 0.01)
+    assert summary.attack_cap(1e9, 0) == 1
 
 
 def leak(plays, **changes):
     config = LeakConfig(name="x", num_cases=2, **changes)
-    found = text_leaks.run(config, plays, 0, remember_fn=None, progress_fn=lambda share: None)
-    return text_leaks.summarize(config, found)
+    found = leaks.run(config, plays, 0, remember_fn=None, progress_fn=lambda share: None)
+    return leaks.summarize(config, found)
 
 
 def test_one_window_is_read_and_a_sum_gives_its_bag(plays):

@@ -6,11 +6,11 @@ from helpers import studies, tiny
 
 from fedlab import data, plots, statistics
 from fedlab.experiments import report
-from fedlab.experiments.privacy_configs import CLIPPING, NONE, LedgerConfig, build_ledger
-from fedlab.experiments.privacy_rehearsal import rehearse
-from fedlab.experiments.privacy_summary import summarize
-from fedlab.experiments.privacy_texts import to_markdown
-from fedlab.experiments.privacy_writers import split_writers
+from fedlab.experiments.privacy.configs import CLIPPING, NONE, LedgerConfig, build_ledger
+from fedlab.experiments.privacy.rehearsal import rehearse
+from fedlab.experiments.privacy.summary import summarize
+from fedlab.experiments.privacy.texts import to_markdown
+from fedlab.experiments.privacy.writers import split_writers
 
 CONFIG = LedgerConfig(num_rounds=2, group_size=4, server_learning_rates="0.5 1")
 STORED = report.read_csv(studies.ROOT / "results" / "privacy_ledger.csv")

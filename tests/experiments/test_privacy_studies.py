@@ -7,8 +7,9 @@ import pytest
 from helpers import studies, tiny
 
 from fedlab import data
-from fedlab.experiments import STUDIES, Store, privacy_ledger, report, run_all, study_actions
-from fedlab.experiments.privacy_configs import (
+from fedlab.experiments import STUDIES, Store, report, run_all, study_actions
+from fedlab.experiments.privacy import ledger as ledger_study
+from fedlab.experiments.privacy.configs import (
     CKKS,
     CLIPPING,
     DISTRIBUTED,
@@ -127,7 +128,7 @@ def test_what_rows_share_is_computed_once_and_kept_as_soon_as_it_is_done(
     dataset, tmp_path, monkeypatch
 ):
     computed = []
-    train = privacy_ledger.train
+    train = ledger_study.train
 
     def train_twice(*args):
         if len(computed) == 2:
@@ -138,13 +139,11 @@ def test_what_rows_share_is_computed_once_and_kept_as_soon_as_it_is_done(
     store = Store(tmp_path, dataset)
     configs = [LEDGER.configs[0], LEDGER.configs[6]]  # of one model
     with monkeypatch.context() as patch:
-        patch.setattr(privacy_ledger, "train", train_twice)
+        patch.setattr(ledger_study, "train", train_twice)
         with pytest.raises(KeyboardInterrupt):  # in the second reference model
             list(run_all(LEDGER, configs, [0], dataset, store, progress=False))
-    monkeypatch.setattr(privacy_ledger, "measure_groups", None)  # a call would fail
-    monkeypatch.setattr(
-        privacy_ledger, "train", lambda *args: computed.append(args) or train(*args)
-    )
+    monkeypatch.setattr(ledger_study, "measure_groups", None)  # a call would fail
+    monkeypatch.setattr(ledger_study, "train", lambda *args: computed.append(args) or train(*args))
     rows = list(run_all(LEDGER, configs, [0], dataset, store, progress=False))
     assert len(computed) == 3
     assert rows[0]["accuracy"] == rows[1]["accuracy"]

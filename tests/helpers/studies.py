@@ -8,7 +8,8 @@ from helpers import tiny
 
 from fedlab import models
 from fedlab.data import FederatedDataset
-from fedlab.experiments import RunConfig, Study, privacy_start, studies
+from fedlab.experiments import RunConfig, Study, studies
+from fedlab.experiments.privacy import start
 from fedlab.experiments.settings import vary
 from fedlab.models import INPUT_SHAPE
 
@@ -35,7 +36,7 @@ def create_model(seed: int = 0) -> tf.keras.Sequential:
 def make_privacy_studies_small(monkeypatch) -> None:
     """The privacy studies train the one dense layer, and pre-train it for two epochs."""
     monkeypatch.setattr(models, "create_small_cnn", create_model)
-    monkeypatch.setattr(privacy_start, "NUM_EPOCHS", 2)
+    monkeypatch.setattr(start, "NUM_EPOCHS", 2)
 
 
 def create_dataset(name: str = "tiny", train=TRAIN, test=TEST, **options) -> FederatedDataset:

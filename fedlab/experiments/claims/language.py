@@ -3,9 +3,9 @@
 import pandas as pd
 
 from fedlab import statistics
-from fedlab.experiments import language_summary
 from fedlab.experiments.claims.claim import Figure, Judgement, build_figure
 from fedlab.experiments.claims.evidence import Evidence
+from fedlab.experiments.language import summary
 
 _STUDY, _ROUNDS, _LEAKS, _PLAYS = "language", "language_rounds", "text_leaks", "plays"
 MAX_READ = 5.0  # % of the tokens: what guessing could perhaps give
@@ -48,7 +48,7 @@ def noise_lowers_risk(evidence: Evidence) -> Judgement:
     figure = build_figure([*interval[:3]], unit, _PLAYS, f"{_STUDY}.csv")
     if interval.high >= 0:
         return Judgement("does not hold", "The secret is known as well as without noise.", figure)
-    gain = language_summary.gain(noised).mean
+    gain = summary.gain(noised).mean
     if gain < 0:
         reason = "the model may be ruined: no number of clients that was tried keeps both"
         return Judgement("holds if", reason, figure)

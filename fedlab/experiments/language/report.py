@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedlab.experiments import language_summary, markdown
+from fedlab.experiments import markdown
+from fedlab.experiments.language import summary
 from fedlab.experiments.report import write_page
 
 
@@ -80,7 +81,7 @@ def _secret_table(rows: pd.DataFrame) -> str:
 
 
 def _unlearning_table(rows: pd.DataFrame) -> str:
-    table = language_summary.unlearning(rows)
+    table = summary.unlearning(rows)
 
     def show(column: str, template: str) -> Callable[[pd.DataFrame], str]:
         return lambda each: template.format(table[column][each.name.iloc[0]]).replace("nan", "–")
@@ -99,7 +100,7 @@ def _unlearning_table(rows: pd.DataFrame) -> str:
 
 
 def _few_silos_table(rows: pd.DataFrame) -> str:
-    table = language_summary.few_silos(rows)
+    table = summary.few_silos(rows)
 
     def show(column: str) -> Callable[[pd.DataFrame], str]:
         return lambda each: f"{table[column][each.noise.fillna(0.0).iloc[0]]:,.3g}"
@@ -148,9 +149,7 @@ def _protection_table(rows: pd.DataFrame) -> str:
             "ranks": lambda each: ", ".join(f"{rank:,}" for rank in sorted(each.secret_rank)),
             "exposure": lambda each: f"{each.exposure.mean():.1f}",
             "as if never said, p": lambda each: (
-                f"{language_summary.p_value_of(each.secret_rank.tolist()):.2g}".replace(
-                    "nan", "too few"
-                )
+                f"{summary.p_value_of(each.secret_rank.tolist()):.2g}".replace("nan", "too few")
             ),
             "bits, own": lambda each: _change(each, "bits"),
         },
@@ -168,12 +167,12 @@ def _table(
 
 
 def _change(rows: pd.DataFrame, column: str) -> str:
-    interval = language_summary.gain(rows, column)
+    interval = summary.gain(rows, column)
     return f"{-interval.mean:+.3f} [{-interval.high:+.3f}, {-interval.low:+.3f}]"
 
 
 def _membership(rows: pd.DataFrame) -> str:
-    (interval,) = language_summary.membership(rows).values()
+    (interval,) = summary.membership(rows).values()
     return "{:.2f} [{:.2f}, {:.2f}]".format(*interval)
 
 

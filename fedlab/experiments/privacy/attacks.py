@@ -10,10 +10,10 @@ from fedlab.attacks import image_similarity, inversion, membership
 from fedlab.data import pool, sampling
 from fedlab.data.client_data import Examples, MemoryClientData
 from fedlab.experiments.central_training import Weights
-from fedlab.experiments.privacy_configs import LedgerConfig
-from fedlab.experiments.privacy_defences import build_cohorts
-from fedlab.experiments.privacy_start import small_network
-from fedlab.experiments.privacy_writers import Writers
+from fedlab.experiments.privacy.configs import LedgerConfig
+from fedlab.experiments.privacy.defences import build_cohorts
+from fedlab.experiments.privacy.start import small_network
+from fedlab.experiments.privacy.writers import Writers
 
 
 class Group(NamedTuple):

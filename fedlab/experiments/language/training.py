@@ -17,11 +17,11 @@ from fedlab.data import FederatedDataset, sampling
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
 from fedlab.data.text import TokenClientData
 from fedlab.dp.privacy_plan import PrivacyPlan
-from fedlab.experiments.language_judge import Judge
-from fedlab.experiments.language_settings import LanguageConfig
+from fedlab.experiments.language.judge import Judge
+from fedlab.experiments.language.settings import LanguageConfig
+from fedlab.experiments.language.unlearning import train_and_go_back
 from fedlab.experiments.store import ProgressFn, Records, RememberFn
 from fedlab.experiments.study import Row
-from fedlab.experiments.unlearning import train_and_go_back
 from fedlab.models.language import LanguageModel
 from fedlab.training import Evaluate, Record, run_rounds
 

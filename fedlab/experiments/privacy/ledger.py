@@ -32,7 +32,7 @@ from fedlab import files, plots, runtime
 from fedlab.attacks import membership
 from fedlab.data import FederatedDataset
 from fedlab.dp import accounting
-from fedlab.experiments.privacy_attacks import (
+from fedlab.experiments.privacy.attacks import (
     attack_membership,
     blank_ssim,
     build_group,
@@ -40,7 +40,7 @@ from fedlab.experiments.privacy_attacks import (
     reconstruct_each,
     reconstruct_sum,
 )
-from fedlab.experiments.privacy_configs import (
+from fedlab.experiments.privacy.configs import (
     CLIPPING,
     MASKS,
     NONE,
@@ -49,18 +49,18 @@ from fedlab.experiments.privacy_configs import (
     with_defence,
     without_defence,
 )
-from fedlab.experiments.privacy_defences import (
+from fedlab.experiments.privacy.defences import (
     build_plan,
     compile_rounds,
     group_noise_multiplier,
     measure_groups,
     train,
 )
-from fedlab.experiments.privacy_rehearsal import rehearse
-from fedlab.experiments.privacy_start import pooled_accuracy, pretrain
-from fedlab.experiments.privacy_summary import summarize
-from fedlab.experiments.privacy_texts import describe_knowledge, explain, to_markdown
-from fedlab.experiments.privacy_writers import Writers, split_writers
+from fedlab.experiments.privacy.rehearsal import rehearse
+from fedlab.experiments.privacy.start import pooled_accuracy, pretrain
+from fedlab.experiments.privacy.summary import summarize
+from fedlab.experiments.privacy.texts import describe_knowledge, explain, to_markdown
+from fedlab.experiments.privacy.writers import Writers, split_writers
 from fedlab.experiments.report import write_page
 from fedlab.experiments.settings import vary
 from fedlab.experiments.store import Part, ProgressFn, Records, RememberFn

@@ -22,10 +22,10 @@ from fedlab.data import FederatedDataset, sampling
 from fedlab.data.preprocessing import Preprocessing, build_cohort_fn
 from fedlab.data.text import TokenClientData, Windows
 from fedlab.experiments import markdown
-from fedlab.experiments.language_judge import check_texts
+from fedlab.experiments.language.judge import check_texts
+from fedlab.experiments.language.leak_configs import LeakConfig
 from fedlab.experiments.report import write_page
 from fedlab.experiments.store import ProgressFn, Records, RememberFn
-from fedlab.experiments.text_leak_configs import LeakConfig
 from fedlab.models.adapters import build_full_model, build_lora_model
 from fedlab.models.language import LanguageModel
 from fedlab.models.language_base import load_base

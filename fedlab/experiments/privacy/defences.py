@@ -15,7 +15,7 @@ from fedlab.data.preprocessing import CohortFn, Preprocessing, build_cohort_fn
 from fedlab.dp import mechanisms
 from fedlab.dp.privacy_plan import PrivacyPlan
 from fedlab.experiments.central_training import Weights
-from fedlab.experiments.privacy_configs import (
+from fedlab.experiments.privacy.configs import (
     CKKS,
     DISTRIBUTED,
     MASKS,
@@ -25,8 +25,8 @@ from fedlab.experiments.privacy_configs import (
     build_ledger,
     with_defence,
 )
-from fedlab.experiments.privacy_start import pretrain
-from fedlab.experiments.privacy_writers import split_writers
+from fedlab.experiments.privacy.start import pretrain
+from fedlab.experiments.privacy.writers import split_writers
 from fedlab.experiments.store import Records
 from fedlab.experiments.timing import time_in_turn
 from fedlab.training import run_rounds, weights_bytes

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from fedlab.experiments import markdown
-from fedlab.experiments.privacy_configs import (
+from fedlab.experiments.privacy.configs import (
     CKKS,
     CLIPPING,
     DISTRIBUTED,

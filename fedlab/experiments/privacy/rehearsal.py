@@ -10,10 +10,10 @@ train here. The updates of the rehearsal themselves are averaged over fewer writ
 """
 
 from fedlab.data import FederatedDataset
-from fedlab.experiments.privacy_configs import LedgerConfig
-from fedlab.experiments.privacy_defences import compile_rounds, train
-from fedlab.experiments.privacy_start import pooled_accuracy, pretrain
-from fedlab.experiments.privacy_writers import split_writers
+from fedlab.experiments.privacy.configs import LedgerConfig
+from fedlab.experiments.privacy.defences import compile_rounds, train
+from fedlab.experiments.privacy.start import pooled_accuracy, pretrain
+from fedlab.experiments.privacy.writers import split_writers
 from fedlab.experiments.settings import vary
 from fedlab.experiments.store import Records
 from fedlab.random_streams import random_stream

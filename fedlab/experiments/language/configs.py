@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fedlab.experiments.language_settings import LanguageConfig
+from fedlab.experiments.language.settings import LanguageConfig
 from fedlab.experiments.settings import vary
 
 # Quality: what rounds gain over the base, by what trains. Rates are tuned for all and for adapters.

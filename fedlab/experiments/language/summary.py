@@ -7,8 +7,8 @@ import pandas as pd
 import scipy.stats
 
 from fedlab import statistics
-from fedlab.experiments.language_configs import UNLEARNING
-from fedlab.experiments.language_settings import LanguageConfig
+from fedlab.experiments.language.configs import UNLEARNING
+from fedlab.experiments.language.settings import LanguageConfig
 from fedlab.statistics import Interval
 
 NUM_SECRETS = 10_000  # equally likely ones, of two words out of a hundred

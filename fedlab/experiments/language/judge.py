@@ -9,7 +9,7 @@ from fedlab.attacks import extraction, membership
 from fedlab.data import FederatedDataset
 from fedlab.data.text import TokenClientData, Windows
 from fedlab.experiments.central_training import Weights
-from fedlab.experiments.language_settings import LanguageConfig
+from fedlab.experiments.language.settings import LanguageConfig
 from fedlab.experiments.store import ProgressFn, Records
 from fedlab.experiments.study import Row
 from fedlab.models.adapters import build_full_model, build_head_model, build_lora_model

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 import pydantic
 
-from fedlab.experiments.language_settings import check_rank
+from fedlab.experiments.language.settings import check_rank
 from fedlab.experiments.settings import Config, Count, Label, Positive, Rate, config_class, vary
 
 

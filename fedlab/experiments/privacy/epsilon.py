@@ -26,8 +26,8 @@ from fedlab.dp import audit, canaries
 from fedlab.dp.privacy_plan import PrivacyPlan
 from fedlab.experiments import markdown
 from fedlab.experiments.central_training import Weights
-from fedlab.experiments.privacy_configs import EpsilonConfig
-from fedlab.experiments.privacy_start import pooled_accuracy, pretrain
+from fedlab.experiments.privacy.configs import EpsilonConfig
+from fedlab.experiments.privacy.start import pooled_accuracy, pretrain
 from fedlab.experiments.report import write_page
 from fedlab.experiments.store import ProgressFn, Records, RememberFn
 from fedlab.training import run_rounds

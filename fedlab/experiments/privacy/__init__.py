@@ -1,0 +1,1 @@
+"""The privacy ledger, defence by defence, and the curve of accuracy against epsilon."""
