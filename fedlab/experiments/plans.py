@@ -12,7 +12,7 @@ from fedlab.experiments.config import BASELINE, RunConfig
 from fedlab.experiments.language.configs import LANGUAGE
 from fedlab.experiments.language.leak_configs import LEAKS
 from fedlab.experiments.personalization_configs import PERSONALIZATION
-from fedlab.experiments.privacy.configs import EPSILON, LEDGER
+from fedlab.experiments.privacy.configs import EPSILON, LEDGER, RECIPE
 from fedlab.experiments.settings import Config, vary
 from fedlab.experiments.statement_configs import STATEMENTS
 
@@ -101,6 +101,34 @@ IMPROVEMENTS = [
         for rate in (0.05, 0.1, 0.2, 0.5)
     ),
     vary(_START, name="shuffled", group="left out: order", shuffle=True),
+]  # fmt: skip
+
+# The same suggestions from settings with which a model has learned something.
+_BETTER = vary(
+    BASELINE, name="better start", group="start", num_clients=10, sampling="uniform",
+    client_learning_rate=0.1, num_epochs=2, shuffle=True, num_rounds=30, evaluate_every=10,
+)  # fmt: skip
+BETTER_START = [
+    _BETTER,
+    vary(_BETTER, name="50 rounds", group="1 rounds", num_rounds=50),
+    vary(_BETTER, name="deeper CNN", group="2 model", model="deeper_cnn"),
+    vary(
+        _BETTER, name="Adam at both ends, as written", group="3 optimizer",
+        client_optimizer="adam", client_learning_rate=0.001, **_AS_WRITTEN,
+    ),
+    vary(_BETTER, name="20 clients", group="4 clients", num_clients=20),
+    vary(_BETTER, name="batch 64", group="5 batch", batch_size=64),
+    vary(
+        _BETTER, name="batch 64, rate x3.2", group="5 batch", batch_size=64,
+        client_learning_rate=0.32,
+    ),
+    vary(
+        _BETTER, name="mirror and brightness", group="6 augmentation",
+        augmentation="mirror_and_brightness",
+    ),
+    vary(_BETTER, name="pre-trained", group="7 transfer", pretrained=True),
+    vary(_BETTER, name="FedProx 0.01", group="8 algorithm", algorithm="fed_prox", mu=0.01),
+    vary(_BETTER, name="FedAvgM 0.9", group="8 algorithm", algorithm="fed_avgm", momentum=0.9),
 ]  # fmt: skip
 
 # By settings: IID, shards, … and the natural writers. A name is "METHOD | SETTING".
@@ -198,6 +226,7 @@ CEILING = [
 
 PLANS: dict[str, Sequence[Config]] = {
     "improvements": IMPROVEMENTS,
+    "better_start": BETTER_START,
     "non_iid": NON_IID,
     "ladder": LADDER,
     "ceiling": CEILING,
@@ -205,6 +234,7 @@ PLANS: dict[str, Sequence[Config]] = {
     "personalization": PERSONALIZATION,
     "statements": STATEMENTS,
     "privacy_epsilon": EPSILON,
+    "privacy_recipe": RECIPE,
     "privacy_ledger": LEDGER,
     "language": LANGUAGE,
     "text_leaks": LEAKS,

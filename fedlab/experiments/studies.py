@@ -1,5 +1,6 @@
 """The studies of the course, by name."""
 
+import functools
 from collections.abc import Sequence
 
 import pandas as pd
@@ -84,15 +85,18 @@ _PERSONALIZATION = Study(
     num_seeds=5,
     has_file_per_dataset=True,
 )
-_PRIVACY_EPSILON = Study(
-    name="privacy_epsilon",
-    configs=PLANS["privacy_epsilon"],
-    run_fn=epsilon.run,
-    summarize_fn=_first_record,
-    shown=("epsilon", "delta", "accuracy", "audit_epsilon", "seconds_per_round"),
-    write_report_fn=epsilon.write_report,
-    num_seeds=3,
-    combines_datasets=True,
+_PRIVACY_EPSILON, _PRIVACY_RECIPE = (
+    Study(
+        name=name,
+        configs=PLANS[name],
+        run_fn=epsilon.run,
+        summarize_fn=_first_record,
+        shown=("epsilon", "delta", "accuracy", "audit_epsilon", "seconds_per_round"),
+        write_report_fn=functools.partial(epsilon.write_report, name=name),
+        num_seeds=3,
+        combines_datasets=True,
+    )
+    for name in ("privacy_epsilon", "privacy_recipe")
 )
 _PRIVACY_LEDGER = Study(
     name="privacy_ledger",
@@ -135,11 +139,12 @@ _TEXT_LEAKS = Study(
 STUDIES: dict[str, Study] = {
     **{
         name: build_training_study(name, PLANS[name])
-        for name in ("improvements", "non_iid", "ladder", "ceiling", "statements")
+        for name in ("improvements", "better_start", "non_iid", "ladder", "ceiling", "statements")
     },
     "article_gap": _ARTICLE_GAP,
     "personalization": _PERSONALIZATION,
     "privacy_epsilon": _PRIVACY_EPSILON,
+    "privacy_recipe": _PRIVACY_RECIPE,
     "privacy_ledger": _PRIVACY_LEDGER,
     "language": _LANGUAGE,
     "text_leaks": _TEXT_LEAKS,

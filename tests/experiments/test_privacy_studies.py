@@ -9,6 +9,7 @@ from helpers import studies, tiny
 from fedlab import data
 from fedlab.experiments import STUDIES, Store, report, run_all, study_actions
 from fedlab.experiments.privacy import ledger as ledger_study
+from fedlab.experiments.privacy import start
 from fedlab.experiments.privacy.configs import (
     CKKS,
     CLIPPING,
@@ -16,6 +17,7 @@ from fedlab.experiments.privacy.configs import (
     EPSILON,
     MASKS,
     NONE,
+    RECIPE,
     SERVERS,
     LedgerConfig,
     build_ledger,
@@ -188,9 +190,25 @@ def test_epsilons_of_two_data_sets_are_in_one_file(dataset, monkeypatch, tmp_pat
     assert report.read_csv(path).dataset.tolist() == ["other"] + ["tiny"] * 2
 
 
+def test_a_run_may_begin_at_drawn_weights_or_have_the_article_s_network(dataset, tmp_path):
+    configs = [vary(config, num_rounds=1, num_clients=3) for config in RECIPE[1:3]]
+    run_study(dataclasses.replace(STUDIES["privacy_recipe"], configs=configs), tmp_path)
+    fresh, of_article = report.read_csv(tmp_path / "privacy_recipe.csv").itertuples()
+    drawn = start.network_of("small_cnn").initial_weights(0)
+    assert fresh.accuracy_at_start == start.pooled_accuracy(dataset, drawn)
+    assert (fresh.num_params, of_article.num_params) == (7850, 693_962)
+    assert np.isnan(fresh.audit_epsilon) and np.isnan(of_article.audit_epsilon)
+
+
 @pytest.mark.parametrize(
     "name, num_seeds",
-    [("privacy_epsilon", 6), ("privacy_ledger", 3), ("language", 3), ("text_leaks", 3)],
+    [
+        ("privacy_epsilon", 6),
+        ("privacy_recipe", 6),
+        ("privacy_ledger", 3),
+        ("language", 3),
+        ("text_leaks", 3),
+    ],
 )
 def test_the_stored_results_are_those_of_the_study_s_configurations(name, num_seeds):
     table = report.read_csv(studies.ROOT / "results" / f"{name}.csv")

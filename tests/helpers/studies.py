@@ -36,6 +36,7 @@ def create_model(seed: int = 0) -> tf.keras.Sequential:
 def make_privacy_studies_small(monkeypatch) -> None:
     """The privacy studies train the one dense layer, and pre-train it for two epochs."""
     monkeypatch.setattr(models, "create_small_cnn", create_model)
+    monkeypatch.setitem(start.NETWORKS, "small_cnn", create_model)
     monkeypatch.setattr(start, "NUM_EPOCHS", 2)
 
 

@@ -9,6 +9,8 @@ import pydantic
 from fedlab.experiments.settings import (
     Config,
     Count,
+    CountOrZero,
+    Flag,
     Label,
     Positive,
     PositiveOrInfinite,
@@ -32,8 +34,11 @@ class EpsilonConfig(Config):
         batch_size: Examples, at least 1.
         num_rounds: At least 1.
         num_clients: The expected number in a round, by Poisson sampling; all, if there are fewer.
-        num_canaries: Simulated clients whose coins an auditor guesses from the final model.
+        num_canaries: Simulated clients whose coins an auditor guesses from the final model. 0: the
+            run is not audited.
         num_guesses: How many coins the auditor guesses, at most `num_canaries`.
+        model: `models.create_small_cnn`, or "cnn", the article's, of twenty times the parameters.
+        pretrained: Whether the first weights are trained on public digits, or drawn.
 
     Raises:
         ValueError: A value is not of its type or out of range, or there is noise without a clip.
@@ -62,8 +67,10 @@ class EpsilonConfig(Config):
     batch_size: Count = 20
     num_rounds: Count = 40
     num_clients: Count = 200
-    num_canaries: Count = 1000
+    num_canaries: CountOrZero = 1000
     num_guesses: Count = 100
+    model: Literal["small_cnn", "cnn"] = "small_cnn"
+    pretrained: Flag = True
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "EpsilonConfig":
@@ -88,6 +95,17 @@ EPSILON = [
         clip=float("inf"),
         server_learning_rate=1.0,
     ),
+]
+
+# What the recipe is worth: at two epsilons, and the same with one change. Not audited: a thousand
+# canaries of 694,000 numbers each would take longer than the training.
+_AT_1, _AT_8 = (vary(EPSILON[place], num_canaries=0) for place in (0, 3))
+RECIPE = [
+    _AT_8,
+    vary(_AT_8, name="epsilon 8, not pre-trained", pretrained=False),
+    vary(_AT_8, name="epsilon 8, the article's CNN", model="cnn"),
+    _AT_1,
+    vary(_AT_1, name="epsilon 1, the article's CNN", model="cnn"),
 ]
 
 NONE, CLIPPING, DISTRIBUTED = "none (FedAvg)", "clipping", "masks, and noise at the clients"

@@ -27,11 +27,15 @@ from fedlab.dp.privacy_plan import PrivacyPlan
 from fedlab.experiments import markdown
 from fedlab.experiments.central_training import Weights
 from fedlab.experiments.privacy.configs import EpsilonConfig
-from fedlab.experiments.privacy.start import pooled_accuracy, pretrain
+from fedlab.experiments.privacy.start import NETWORKS, network_of, pooled_accuracy, pretrain
 from fedlab.experiments.report import write_page
 from fedlab.experiments.store import ProgressFn, Records, RememberFn
 from fedlab.training import run_rounds
 
+_TITLES = {
+    "privacy_epsilon": "Accuracy against epsilon",
+    "privacy_recipe": "What a recipe for a small epsilon is worth",
+}
 _NO_CLIP = 1e6  # longer than any update
 
 
@@ -43,22 +47,27 @@ def run(
     remember_fn: RememberFn,
     progress_fn: ProgressFn,
 ) -> Records:
-    """Trains once, and audits the run if it has noise, as a `RunFn`.
+    """Trains once, and audits the run if it has noise and canaries, as a `RunFn`.
 
     Returns:
         One record, the columns `EpsilonConfig.RESULTS`: epsilon, audit_epsilon in nats (the second
-        NaN without noise), accuracies in [0, 1].
+        NaN without an audit), accuracies in [0, 1].
     """
     clients = dataset.participants(pretrained=True)
     plan = build_plan(config, len(clients.client_ids))
-    is_noised = plan.noise_multiplier > 0
+    is_audited = plan.noise_multiplier > 0 and config.num_canaries > 0
     batches = Preprocessing(config.batch_size, shuffle=True, seed=seed)
     sample_fn = plan.sample_fn(clients.client_ids, insecure_seed=seed)
-    start = pretrain(dataset, seed)
-    included = canaries.flip_coins(config.num_canaries, seed=seed)
+    network = network_of(config.model)
+    start = (
+        pretrain(dataset, seed, config.model)
+        if config.pretrained
+        else network.initial_weights(seed)
+    )
+    included = canaries.flip_coins(max(config.num_canaries, 1), seed=seed)
     with compile_rounds(config, plan, seed) as runner:
         trained = run_rounds(
-            hide_canaries(runner, config, plan, included, seed) if is_noised else runner,
+            hide_canaries(runner, config, plan, included, seed) if is_audited else runner,
             build_cohort_fn(clients, sample_fn, batches),
             plan.num_rounds,
             initial_weights=start,
@@ -66,20 +75,20 @@ def run(
         )
     progress_fn(1.0)
     audit_epsilon = math.nan
-    if is_noised:
+    if is_audited:
         audit_epsilon = audit_run(config, plan, start, trained.weights, included, seed)
     return [
         {
             "epsilon": plan.epsilon,
             "delta": plan.delta,
             "noise_multiplier": plan.noise_multiplier,
-            "accuracy_at_start": pooled_accuracy(dataset, start),
-            "accuracy": pooled_accuracy(dataset, trained.weights),
+            "accuracy_at_start": pooled_accuracy(dataset, start, name=config.model),
+            "accuracy": pooled_accuracy(dataset, trained.weights, name=config.model),
             "audit_epsilon": audit_epsilon,
             "seconds_per_round": statistics.median(row["seconds"] for row in trained.records),
             "expected_num_clients": plan.expected_num_clients,
             "population": plan.population,
-            "num_params": models.create_small_cnn().count_params(),
+            "num_params": sum(np.size(array) for array in start.trainable),
         }
     ]
 
@@ -103,7 +112,7 @@ def compile_rounds(config: EpsilonConfig, plan: PrivacyPlan, seed: int) -> runti
     """Returns DP-FedAvg: SGD at the clients and, with a rate of its own, at the server."""
     return runtime.compile(
         learning.build_fed_avg(
-            models.build_functional_model(models.create_small_cnn),
+            models.build_functional_model(NETWORKS[config.model]),
             client_learning_rate=config.client_learning_rate,
             server_learning_rate=config.server_learning_rate,
             weighted=False,
@@ -148,14 +157,20 @@ def audit_run(
     )
 
 
-def write_report(path: Path, table: pd.DataFrame) -> None:
-    """Writes the study's table as Markdown: for each data set, the mean over seeds."""
+def write_report(path: Path, table: pd.DataFrame, *, name: str) -> None:
+    """Writes a study's table as Markdown: for each data set, the mean over seeds.
+
+    Args:
+        path: The Markdown file.
+        table: The study's results file.
+        name: What the command line calls the study.
+    """
     lines = []
-    for (dataset, name), rows in table.groupby(["dataset", "name"], sort=False):
+    for (dataset, run_name), rows in table.groupby(["dataset", "name"], sort=False):
         row, audited = rows.iloc[0], rows.audit_epsilon.max()
         cells = [
             dataset,
-            name,
+            run_name,
             _write_epsilon(row.epsilon),
             f"{row.delta:.2g}",
             f"{rows.accuracy.mean():.2%}",
@@ -169,7 +184,7 @@ def write_report(path: Path, table: pd.DataFrame) -> None:
         "gives a lower bound with 95% confidence; the largest of the seeds is shown."
     )
     parts = [markdown.table(titles, lines, texts=("run",)), explained]
-    write_page(path, "Accuracy against epsilon", parts, "privacy_epsilon", table)
+    write_page(path, _TITLES[name], parts, name, table)
 
 
 def _write_epsilon(epsilon: float) -> str:

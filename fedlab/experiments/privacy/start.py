@@ -11,23 +11,32 @@ from fedlab.experiments.central_training import Network, Weights, batch_epochs, 
 NUM_EPOCHS, LEARNING_RATE, DECAY = 60, 1e-3, 0.96  # of Adam; the rate falls with every epoch
 
 
+NETWORKS = {"small_cnn": models.create_small_cnn, "cnn": models.create_cnn}
+
+
+def network_of(name: str) -> Network:
+    """Returns a network of the privacy studies, a key of `NETWORKS`."""
+    return build_network(NETWORKS[name])
+
+
 def small_network() -> Network:
-    """Returns the network of the privacy studies."""
-    return build_network(models.create_small_cnn)
+    """Returns the network of all rows of the ledger."""
+    return network_of("small_cnn")
 
 
 @cache_while_alive
-def pretrain(dataset: FederatedDataset, seed: int) -> Weights:
-    """Trains the small CNN on public digits, shifted and turned anew in every epoch: they are few.
+def pretrain(dataset: FederatedDataset, seed: int, name: str = "small_cnn") -> Weights:
+    """Trains a network on public digits, shifted and turned anew in every epoch: they are few.
 
     Args:
         dataset: The data set whose public examples are used.
         seed: Of the initial weights, the order and the augmentation.
+        name: A key of `NETWORKS`.
 
     Returns:
         The weights.
     """
-    network = small_network()
+    network = network_of(name)
     batches = Preprocessing(batch_size=32, shuffle=True, seed=seed, augmentation="affine")
     epochs = batch_epochs("pre-training", dataset.public_examples, batches, NUM_EPOCHS)
     rates = [LEARNING_RATE * DECAY**epoch for epoch in range(NUM_EPOCHS)]
@@ -36,8 +45,11 @@ def pretrain(dataset: FederatedDataset, seed: int) -> Weights:
 
 
 def pooled_accuracy(
-    dataset: FederatedDataset, weights: Weights, client_ids: Sequence[str] | None = None
+    dataset: FederatedDataset,
+    weights: Weights,
+    client_ids: Sequence[str] | None = None,
+    name: str = "small_cnn",
 ) -> float:
     """Returns the share of right answers on the test examples of some clients, or all, in [0, 1]."""
     test = dataset.pooled_test if client_ids is None else pool(dataset.test.select(client_ids))
-    return float((small_network().predict(weights, test).prediction == test.labels).mean())
+    return float((network_of(name).predict(weights, test).prediction == test.labels).mean())
