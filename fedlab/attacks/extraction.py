@@ -243,7 +243,7 @@ def count_recited(
     *,
     num_texts: int = 16,
 ) -> pd.DataFrame:
-    """Counts for each client how many of its texts a model recites: the rest of 32 tokens, 8 more.
+    """Counts for each client how many of its texts a model recites: given 32 tokens, the next 8.
 
     Args:
         model: The language model.
@@ -259,14 +259,23 @@ def count_recited(
         0 of 5 allow a share of 0.52.
 
     Raises:
-        ValueError: A client is not in the data, or a number is out of range.
+        ValueError: A client is not in the data or has no window, windows are shorter than 40 tokens,
+            or a number is out of range.
     """
     check_instance("client_data", client_data, TokenClientData, "a TokenClientData")
+    if client_data.context < 40:
+        raise ValueError(
+            f"client_data must have windows of at least 40 tokens. Found {client_data.context}; make "
+            "them with a larger context."
+        )
     tested = check_ids("client_ids", client_ids, known=frozenset(client_data.client_ids))
     num_texts = check_count("num_texts", num_texts)
     rows = {}
     for client_id in tested:
-        is_recited = recites(model, arrays, client_data.examples(client_id).tokens[:num_texts])
+        windows = client_data.examples(client_id).tokens[:num_texts]
+        if not len(windows):
+            raise ValueError(f"The client {client_id!r} has no window; leave it out of client_ids.")
+        is_recited = recites(model, arrays, windows)
         count, total = int(is_recited.sum()), len(is_recited)
         interval = stats.binomtest(count, total).proportion_ci()
         rows[client_id] = (total, count, interval.low, interval.high)

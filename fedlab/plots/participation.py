@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from fedlab.checks import check_count, check_list, check_mapping
+from fedlab.checks import check_count, check_list, check_mapping, check_text
 from fedlab.plots.style import new_axes, picture
 
 
@@ -35,8 +35,9 @@ def participation(
     """
     rows = {
         name: {
-            client: [
-                check_count(f"{name}[{client!r}]", n, at_least=0) for n in check_list(name, each)
+            check_text(f"a client of {name}", client): [
+                check_count(f"{name}[{client!r}]", n, at_least=0)
+                for n in check_list(f"{name}[{client!r}]", each)
             ]
             for client, each in check_mapping(name, by_client).items()
         }
@@ -44,9 +45,9 @@ def participation(
     }
     clients = list(rows["consent"])
     for name in ("drawn", "took_part"):
-        if set(rows[name]) != set(clients):
+        if others := sorted({*rows[name]} ^ {*clients}):
             raise ValueError(
-                f"{name} must have the clients of consent. Found {list(rows[name])} and {clients}."
+                f"{name} must have the clients of consent. Found {others[0]!r} in one of them alone."
             )
     ax = ax or new_axes(10, 2.0 + 0.4 * len(clients))
     styles: dict[str, tuple[str, dict[str, Any]]] = {

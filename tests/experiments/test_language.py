@@ -196,6 +196,25 @@ def test_the_noise_on_the_mean_is_as_long_as_its_directions_make_it():
     length = price.noise_length["adapters, epsilon 8"]
     assert length == pytest.approx(0.593 / 40 * 8192**0.5, rel=1e-3)
     assert price.noise_length.isna().sum() == 2
+    runs = pd.read_csv(RESULTS / "language.csv")
+    rows = runs[runs.name == "adapters, epsilon 8"]
+    assert price.gain["adapters, epsilon 8"].mean == (rows.bits_at_start - rows.bits).mean()
+
+
+def test_what_lessons_draw_is_what_is_stored():
+    runs, curves = (pd.read_csv(RESULTS / f"language{end}.csv") for end in ("", "_curves"))
+    networks = summary.compare_networks(runs)
+    lstm = runs[(runs.group == "recurrent")].groupby("name").unseen_bits.mean()
+    rows = runs[runs.name == lstm.idxmin()]
+    assert networks.gained["LSTM"] == (rows.unseen_bits_at_start - rows.unseen_bits).mean()
+    assert networks.kilobytes.tolist() == [4 * 168_768 / 1000, 4 * 197_632 / 1000]
+    (drawn,) = summary.curves_of(curves, {"never": "4 silos, never said"}).values()
+    assert [run.seed.unique().tolist() for run in drawn] == [[0], [1], [2]]
+    guessed = summary.membership(runs)["adapters, epsilon 8"]
+    stored = runs[(runs.group == "membership") & runs.name.str.endswith("adapters, epsilon 8")]
+    assert guessed == tuple(
+        stored[f"membership_{column}"].mean() for column in ("auc", "low", "high")
+    )
 
 
 def test_noise_between_four_silos_is_as_long_as_its_directions_make_it():

@@ -82,7 +82,7 @@ MASKS = pd.DataFrame([[0.0, 1.0], [-1.0, 0.0]])
         (lambda: plots.effects({"digits": EFFECT.assign(low=0.03)}), "lie in its interval"),
         (
             lambda: plots.participation({"a": [1]}, {"b": [1]}, {"a": []}),
-            r"drawn must have the clients of consent. Found \['b'\] and \['a'\]",
+            "drawn must have the clients of consent. Found 'a' in one of them alone",
         ),
         (
             lambda: plots.participation({"a": [1]}, {"a": [1]}, {"a": [-1]}),

@@ -1,4 +1,4 @@
-"""What the two privacy studies run, as plain values: one column of a CSV file each."""
+"""What the privacy studies run, as plain values: one column of a CSV file each."""
 
 import math
 import numbers
@@ -22,7 +22,7 @@ from fedlab.experiments.settings import (
 
 @config_class
 class EpsilonConfig(Config):
-    """One training run with differential privacy: DP-FedAvg from a model of public digits.
+    """One training run with differential privacy: DP-FedAvg, usually from a model of public digits.
 
     Attributes:
         name: What a table calls it.
@@ -36,7 +36,7 @@ class EpsilonConfig(Config):
         num_clients: The expected number in a round, by Poisson sampling; all, if there are fewer.
         num_canaries: Simulated clients whose coins an auditor guesses from the final model. 0: the
             run is not audited.
-        num_guesses: How many coins the auditor guesses, at most `num_canaries`.
+        num_guesses: How many coins the auditor guesses, at most `num_canaries` if there are any.
         model: `models.create_small_cnn`, or "cnn", the article's, of twenty times the parameters.
         pretrained: Whether the first weights are trained on public digits, or drawn.
 

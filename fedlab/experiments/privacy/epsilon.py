@@ -1,10 +1,10 @@
 """Accuracy against epsilon, and an audit of the same runs.
 
-The small CNN, trained on public digits first, then DP-FedAvg: cohorts by Poisson sampling, each
-update clipped, noise on the sum. Epsilon is of whole clients, over all rounds, at
+A CNN, trained on public digits first if the configuration says so, then DP-FedAvg: cohorts by Poisson
+sampling, each update clipped, noise on the sum. Epsilon is of whole clients, over all rounds, at
 delta = 1 / (10 * population), as `fedlab.dp.accounting.default_delta` says.
 
-In the noised runs there are canaries, too: simulated clients whose coins an auditor guesses from
+In the noised runs of `privacy_epsilon` there are canaries, too: simulated clients whose coins an auditor guesses from
 the final model. `audit_epsilon` is the lower bound that this gives, with 95% confidence; the
 accountant's `epsilon` is the upper bound. All canaries of a round together are shorter than its
 noise.
@@ -64,10 +64,10 @@ def run(
         if config.pretrained
         else network.initial_weights(seed)
     )
-    included = canaries.flip_coins(max(config.num_canaries, 1), seed=seed)
+    included = canaries.flip_coins(config.num_canaries, seed=seed) if is_audited else None
     with compile_rounds(config, plan, seed) as runner:
         trained = run_rounds(
-            hide_canaries(runner, config, plan, included, seed) if is_audited else runner,
+            runner if included is None else hide_canaries(runner, config, plan, included, seed),
             build_cohort_fn(clients, sample_fn, batches),
             plan.num_rounds,
             initial_weights=start,
@@ -75,7 +75,7 @@ def run(
         )
     progress_fn(1.0)
     audit_epsilon = math.nan
-    if is_audited:
+    if included is not None:
         audit_epsilon = audit_run(config, plan, start, trained.weights, included, seed)
     return [
         {
@@ -165,6 +165,7 @@ def write_report(path: Path, table: pd.DataFrame, *, name: str) -> None:
         table: The study's results file.
         name: What the command line calls the study.
     """
+    is_audited = table.audit_epsilon.notna().any()
     lines = []
     for (dataset, run_name), rows in table.groupby(["dataset", "name"], sort=False):
         row, audited = rows.iloc[0], rows.audit_epsilon.max()
@@ -174,15 +175,21 @@ def write_report(path: Path, table: pd.DataFrame, *, name: str) -> None:
             _write_epsilon(row.epsilon),
             f"{row.delta:.2g}",
             f"{rows.accuracy.mean():.2%}",
-            "–" if math.isnan(audited) else f"{audited:.2f}",
+            ("–" if math.isnan(audited) else f"{audited:.2f}")
+            if is_audited
+            else f"{rows.accuracy_at_start.mean():.2%}",
         ]
         lines.append(cells)
-    titles = ("data", "run", "epsilon", "delta", "accuracy", "largest audited epsilon")
+    last = "largest audited epsilon" if is_audited else "accuracy at the start"
+    titles = ("data", "run", "epsilon", "delta", "accuracy", last)
     explained = (
         f"Accuracy on the test digits of all writers, mean over {table.seed.nunique()} seeds; "
-        "epsilon in nats, of whole writers and all rounds, at the delta beside it. The audit "
-        "gives a lower bound with 95% confidence; the largest of the seeds is shown."
+        "epsilon in nats, of whole writers and all rounds, at the delta beside it."
     )
+    if is_audited:
+        explained += (
+            " The audit gives a lower bound with 95% confidence; the largest of the seeds is shown."
+        )
     parts = [markdown.table(titles, lines, texts=("run",)), explained]
     write_page(path, _TITLES[name], parts, name, table)
 

@@ -13,7 +13,7 @@ def membership_outcome(name: str, attack: AttackResult, *, step: float = 0.05) -
 
     Args:
         name: What the attack is called.
-        attack: From `fedlab.attacks.membership.evaluate_attack`; its interval counts as one of 95%.
+        attack: From `fedlab.attacks.membership.evaluate_attack`, with its default confidence of 0.95.
         step: The interval is rounded outwards to multiples of it, in (0, 1], so that the last digits,
             which another processor computes otherwise, do not change the record. The AUC gets two
             decimals.
@@ -31,13 +31,13 @@ def membership_outcome(name: str, attack: AttackResult, *, step: float = 0.05) -
         metric="AUC",
         estimate=auc,
         low=round(min(auc, np.floor(low / step) * step), 6),
-        high=round(max(auc, np.ceil(high / step) * step), 6),
+        high=round(max(auc, min(1.0, np.ceil(high / step) * step)), 6),
         chance=0.5,
     )
 
 
 def recital_outcome(name: str, model: pd.DataFrame, base: pd.DataFrame) -> AttackOutcome:
-    """Returns the outcome for the client of whose texts the count allows the largest share.
+    """Returns the outcome of the worst client: the one whose interval reaches highest.
 
     It is a test of queries: a prompt goes in, and an answer comes out.
 
@@ -57,9 +57,12 @@ def recital_outcome(name: str, model: pd.DataFrame, base: pd.DataFrame) -> Attac
                 f"{label} must be a table of count_recited. Found {list(table.columns)} and {len(table)} "
                 "rows."
             )
-    if not model.index.equals(base.index) or not model.texts.equals(base.texts):
+    texts, texts_of_base = model.texts.to_dict(), base.texts.to_dict()
+    if texts != texts_of_base:
+        others = {*texts.items()} ^ {*texts_of_base.items()}
         raise ValueError(
-            f"model and base must be of the same clients and texts. Found {len(model)} and {len(base)} rows."
+            "model and base must be counted with the same client_ids and num_texts. Found other counts "
+            f"for the client {min(str(client_id) for client_id, _ in others)!r}."
         )
     worst = model.high.idxmax()
     row = model.loc[worst]
