@@ -197,6 +197,27 @@ def test_the_table_of_suggestions_is_that_of_the_studies():
             assert row[column] == written.replace("-", "−"), row
 
 
+def test_what_a_better_start_and_another_recipe_change_is_what_the_studies_found():
+    text = " ".join((ROOT / "docs" / "results.md").read_text().split())
+    found = {}
+    for name in ("writer_digits", "digits"):
+        runs = pd.read_csv(ROOT / "results" / f"better_start_{name}.csv")
+        found[name] = 100 * statistics.compare(runs, "better start")
+    starts = [found[name].loc["better start", "mean"] for name in ("writer_digits", "digits")]
+    assert "{:.1f}% on the real writers, {:.1f}% on the simulated ones)".format(*starts) in text
+    deeper, other = (found[name].loc["deeper CNN"] for name in ("writer_digits", "digits"))
+    assert f"gains {deeper.difference:.1f} points [+{deeper.low:.1f}, +{deeper.high:.1f}]" in text
+    assert f"loses {-other.difference:.1f} on the simulated ones" in text
+    scaled = [found[name].difference["batch 64, rate x3.2"] for name in ("writer_digits", "digits")]
+    assert "grows with them gain {:.1f} and {:.1f}:".format(*scaled) in text
+    rows = pd.read_csv(ROOT / "results" / "privacy_recipe.csv")
+    mean = 100 * rows[rows.dataset == "writer digits"].groupby("name").accuracy.mean()
+    assert f"ends {mean['epsilon 8'] - mean['epsilon 8, not pre-trained']:.1f} points lower" in text
+    behind = mean["epsilon 8"] - mean["epsilon 8, the article's CNN"]
+    ahead = mean["epsilon 1, the article's CNN"] - mean["epsilon 1"]
+    assert f"{behind:.1f} points lower, and at epsilon 1 {ahead:.1f} points *higher*" in text
+
+
 def test_the_ladder_s_ends_are_those_of_the_study():
     text = (ROOT / "docs" / "results.md").read_text()
     rows = pd.read_csv(ROOT / "results" / "ladder_writer_digits.csv")
