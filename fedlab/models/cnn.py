@@ -105,7 +105,8 @@ def create_small_cnn(*, num_classes: int = NUM_DIGITS, seed: int = 0) -> tf.kera
 
     The noise of differential privacy is added to every parameter, while the clip bounds an update
     as a whole. So the norm of the noise grows with the square root of the number of parameters: for
-    `create_cnn` it is 4.5 times as large. Two convolutions with strides do without pooling. The
+    `create_cnn` it is 4.5 times as large. (That does not decide which is more accurate: see
+    `results/privacy_recipe.md`.) Two convolutions with strides do without pooling. The
     exact layers are the choice of this course.
 
     Args:

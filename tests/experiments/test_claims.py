@@ -226,10 +226,14 @@ def ledger(**columns):
             {"text_leaks": put("window_share", 0.01, name="one window")},
             "holds if",
         ),
-        (privacy.privacy_and_performance, {"privacy_epsilon": put("accuracy", 0.9)}, "holds"),
         (
             privacy.privacy_and_performance,
-            {"privacy_epsilon": put("accuracy", 0.1, target_epsilon=8.0)},
+            {name: put("accuracy", 0.9) for name in ("privacy_epsilon", "privacy_recipe")},
+            "holds",
+        ),
+        (
+            privacy.privacy_and_performance,
+            {"privacy_recipe": put("accuracy", 0.1, target_epsilon=8.0)},
             "does not hold",
         ),
         (
