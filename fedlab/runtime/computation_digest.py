@@ -29,21 +29,22 @@ def digest_computation(computation: tff.Computation) -> str:
     """
     proto = computation_pb2.Computation()
     proto.CopyFrom(tff.framework.serialize_computation(computation))
-    for part in _find_tensorflow(proto):
+    for part in find_tensorflow(proto):
         digest = _digest_tensorflow(part)
         part.Clear()
         part.initialize_op = digest
     return _hash(proto.SerializeToString(deterministic=True)).hex()[:16]
 
 
-def _find_tensorflow(message: Message) -> Iterator[computation_pb2.TensorFlow]:
+def find_tensorflow(message: Message) -> Iterator[computation_pb2.TensorFlow]:
+    """Yields the parts of a computation's message that are TensorFlow graphs."""
     if isinstance(message, computation_pb2.TensorFlow):
         yield message
         return
     for field, value in message.ListFields():
         if field.type == field.TYPE_MESSAGE:
             for part in value if field.label == field.LABEL_REPEATED else [value]:
-                yield from _find_tensorflow(part)
+                yield from find_tensorflow(part)
 
 
 def _digest_tensorflow(part: computation_pb2.TensorFlow) -> str:

@@ -1,8 +1,14 @@
 """Gives what a graph defines names of its own: TensorFlow has one table of each kind in a process."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from tensorflow.compat.v1 import GraphDef, NodeDef
+
+# The condition of a loop names arguments that it does not read after itself, and with this.
+_UNREAD = "___redundant_placeholder"
+# They name functions that TensorFlow made on the way to a gradient, and that a graph may lack.
+_GRADIENT_NAMES = ("forward_function_name", "backward_function_name")
 
 
 def rename(graph_def: GraphDef, suffix: str) -> None:
@@ -14,11 +20,46 @@ def rename(graph_def: GraphDef, suffix: str) -> None:
         graph_def: Changed in place.
         suffix: No other graph in this process has the same.
     """
-    _rename_functions(graph_def, suffix)
+    names = [function.signature.name for function in graph_def.library.function]
+    _rename_functions(graph_def, {name: name + suffix for name in names})
     for node in all_nodes(graph_def):
         if "shared_name" in node.attr:
             name = node.attr["shared_name"].s.decode() or node.name
             node.attr["shared_name"].s = (name + suffix).encode()
+
+
+def number_functions(graph_def: GraphDef) -> None:
+    """Names a graph's functions by the order in which they are first called, and sorts them so.
+
+    TensorFlow counts its functions over a whole process. After this, two graphs that were built in
+    the same way are the same message, whatever was built before them.
+
+    Args:
+        graph_def: Changed in place, to be compared and not to be run: functions that nothing calls,
+            and what a function knows of its gradient's, are removed.
+    """
+    functions = {function.signature.name: function for function in graph_def.library.function}
+    numbers: dict[str, int] = {}
+
+    def visit(nodes: Iterable[NodeDef]) -> None:
+        for node in nodes:
+            for name in [node.op, *(called.name for called in _called(node))]:
+                if name in functions and name not in numbers:
+                    numbers[name] = len(numbers)
+                    visit(functions[name].node_def)
+
+    visit(graph_def.node)
+    new_names = {name: f"function_{number}" for name, number in numbers.items()}
+    called = [functions[name] for name in numbers]
+    del graph_def.library.function[:]
+    graph_def.library.function.extend(called)
+    for function in graph_def.library.function:
+        for attribute in _GRADIENT_NAMES:
+            function.attr.pop(attribute, None)
+        for position, arg in enumerate(function.signature.input_arg):
+            if _UNREAD in arg.name:
+                arg.name = f"{_UNREAD}{position}"
+    _rename_functions(graph_def, new_names)
 
 
 def all_nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
@@ -28,19 +69,22 @@ def all_nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
         yield from function.node_def
 
 
-def _rename_functions(graph_def: GraphDef, suffix: str) -> None:
-    names = {function.signature.name for function in graph_def.library.function}
+def _called(node: NodeDef) -> Iterator[Any]:
+    """Yields the functions in a node's attributes, in the order of the attributes' names."""
+    for _, value in sorted(node.attr.items()):
+        yield from value.list.func
+        if value.HasField("func"):
+            yield value.func
+
+
+def _rename_functions(graph_def: GraphDef, new_names: Mapping[str, str]) -> None:
     for function in graph_def.library.function:
-        function.signature.name += suffix
+        name = function.signature.name
+        function.signature.name = new_names[name]
     for node in all_nodes(graph_def):
-        if node.op in names:
-            node.op += suffix
-        for attr in node.attr.values():
-            functions = [*attr.list.func, *([attr.func] if attr.HasField("func") else [])]
-            for function in functions:
-                if function.name in names:
-                    function.name += suffix
+        node.op = new_names.get(node.op, node.op)
+        for called in _called(node):
+            called.name = new_names.get(called.name, called.name)
     for gradient in graph_def.library.gradient:
-        gradient.function_name += suffix
-        if gradient.gradient_func in names:
-            gradient.gradient_func += suffix
+        gradient.function_name = new_names.get(gradient.function_name, gradient.function_name)
+        gradient.gradient_func = new_names.get(gradient.gradient_func, gradient.gradient_func)

@@ -12,7 +12,8 @@ import tensorflow_federated as tff
 from google.protobuf.internal import api_implementation
 from tensorflow_federated.proto.v0 import computation_pb2
 
-from fedlab.runtime.graph_loading import disk_cache
+from fedlab.runtime.computation_digest import find_tensorflow
+from fedlab.runtime.graph_loading import disk_cache, renaming
 from fedlab.runtime.local.compiler_log import without_optimizer_log
 from fedlab.runtime.local.graphs import Graph, GraphFunction
 from fedlab.runtime.local.values import flatten, pack
@@ -214,12 +215,12 @@ def _cut_initialize(initialize: tff.Computation) -> list[tff.Computation]:
 def _remember_pieces(
     kind: str, computation: tff.Computation, names: Sequence[str], cut_fn: _CutFn
 ) -> dict[str, Piece]:
-    """Lets TFF's compiler cut, unless it has cut the same computation in some session before."""
+    """Lets TFF's compiler cut, unless it has cut the same computation before, in any session."""
     try:
         proto = tff.framework.serialize_computation(computation)
     except TypeError as error:
         raise NoFormError(f"{type(error).__name__}: {error}") from error
-    key = [tff.__version__.encode(), proto.SerializeToString(deterministic=True)]
+    key = [tff.__version__.encode(), _without_counted_names(proto)]
     stored = disk_cache.remember(lambda: _cut_to_bytes(computation, names, cut_fn), kind, *key)
     return {
         element.name: Piece._from_proto(
@@ -227,6 +228,18 @@ def _remember_pieces(
         )
         for element in computation_pb2.Struct.FromString(stored).element
     }
+
+
+def _without_counted_names(proto: computation_pb2.Computation) -> bytes:
+    """Returns what two builds of one computation have in common, whatever was built before them."""
+    numbered = computation_pb2.Computation()
+    numbered.CopyFrom(proto)
+    for part in find_tensorflow(numbered):
+        graph_def = tf.compat.v1.GraphDef()
+        part.graph_def.Unpack(graph_def)
+        renaming.number_functions(graph_def)
+        part.graph_def.value = graph_def.SerializeToString(deterministic=True)
+    return numbered.SerializeToString(deterministic=True)
 
 
 def _cut_to_bytes(computation: tff.Computation, names: Sequence[str], cut_fn: _CutFn) -> bytes:

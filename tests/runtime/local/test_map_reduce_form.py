@@ -93,6 +93,29 @@ def test_whatever_stops_the_compiler_is_told(kind, monkeypatch, tmp_path):
         runtime.cut(fed_avg())
 
 
+@pytest.mark.parametrize(
+    "build_fn",
+    [
+        tiny.build_process,
+        fed_avg.__wrapped__,
+        lambda: fed_avg.__wrapped__(aggregator=tff.learning.secure_aggregator),
+    ],
+)
+def test_what_was_cut_is_not_cut_again_for_another_build(build_fn, monkeypatch, tmp_path):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))  # nothing is cut yet
+    expected = runtime.cut(build_fn())
+    tiny.build_process(weighted=False)  # TensorFlow counts on
+    again = build_fn()
+
+    def never(*args, **options):
+        raise AssertionError("This was cut before.")
+
+    monkeypatch.setattr(tff.backends.mapreduce, "get_map_reduce_form_for_computation", never)
+    assert runtime.cut(again).work.graph == expected.work.graph
+    with pytest.raises(runtime.NoFormError, match="was cut before"):
+        runtime.cut(tiny.build_process(client_learning_rate=0.123))
+
+
 def test_what_is_no_computation_has_no_form():
     with pytest.raises(runtime.NoFormError):
         runtime.cut(lambda state: state)
