@@ -19,6 +19,7 @@ are composed numerically and rounded up, and so give the smallest valid epsilon.
 (Mironov 2017) is also valid; for Poisson sampling its epsilon is about a sixth larger.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -93,10 +94,19 @@ def epsilon(
     num_clients, population, num_rounds, delta = check_run(
         num_clients, population, num_rounds, delta, sampling
     )
-    if noise_multiplier == 0:
+    return _epsilon(noise_multiplier, num_clients, population, num_rounds, delta, sampling)
+
+
+@functools.lru_cache(
+    maxsize=1024
+)  # an epsilon takes up to a second, and is asked for again and again
+def _epsilon(
+    noise: float, num_clients: float, population: int, num_rounds: int, delta: float, sampling: str
+) -> float:
+    if noise == 0:
         return math.inf
-    one_round = round_event(noise_multiplier, num_clients, population, sampling)
-    size = rough_epsilon(noise_multiplier, num_clients / population, num_rounds, delta)
+    one_round = round_event(noise, num_clients, population, sampling)
+    size = rough_epsilon(noise, num_clients / population, num_rounds, delta)
     accountant = create_accountant(sampling, size)
     return float(accountant.compose(one_round, num_rounds).get_epsilon(delta))
 
@@ -174,30 +184,29 @@ def noise_for_epsilon(
         num_clients, population, num_rounds, delta, sampling
     )
 
+    return _noise_for_epsilon(target_epsilon, num_clients, population, num_rounds, delta, sampling)
+
+
+@functools.lru_cache(maxsize=256)
+def _noise_for_epsilon(
+    target: float, num_clients: float, population: int, num_rounds: int, delta: float, sampling: str
+) -> float:
     def excess(noise: float) -> float:
-        run_epsilon = epsilon(
-            noise,
-            num_clients=num_clients,
-            population=population,
-            num_rounds=num_rounds,
-            delta=delta,
-            sampling=sampling,
-        )
-        return run_epsilon - target_epsilon
+        return _epsilon(noise, num_clients, population, num_rounds, delta, sampling) - target
 
     def build_event(noise: float) -> dp_accounting.DpEvent:
         one_round = round_event(noise, num_clients, population, sampling)
         return dp_accounting.SelfComposedDpEvent(one_round, num_rounds)
 
     noise = dp_accounting.calibrate_dp_mechanism(
-        lambda: create_accountant(sampling, target_epsilon),
+        lambda: create_accountant(sampling, target),
         build_event,
-        target_epsilon,
+        target,
         delta,
-        dp_accounting.ExplicitBracketInterval(*_bracket(excess, target_epsilon)),
+        dp_accounting.ExplicitBracketInterval(*_bracket(excess, target)),
         tol=_TOLERANCE,
     )
-    # `epsilon` uses another grid than this search, so the result may be slightly too small.
+    # `_epsilon` uses another grid than this search, so the result may be slightly too small.
     return noise if excess(noise) <= 0 else noise + _TOLERANCE
 
 

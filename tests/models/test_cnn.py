@@ -53,6 +53,11 @@ def test_number_of_parameters(create_fn, num_parameters):
     assert create_fn(num_classes=62)(IMAGES).shape == (6, 62)
 
 
+def test_the_article_s_cnn_takes_colour_images_of_another_size():
+    model = models.create_cnn(input_shape=(32, 32, 3), num_classes=3)
+    assert model(np.zeros((2, 32, 32, 3), np.float32)).shape == (2, 3)
+
+
 def test_the_deeper_cnn_has_the_article_s_layers_in_the_article_s_order():
     shapes = [(type(layer).__name__, layer.output_shape[1:]) for layer in DEEPER.layers]
     assert shapes == [
