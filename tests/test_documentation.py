@@ -231,6 +231,7 @@ def test_the_table_of_epsilons_is_that_of_the_study():
     text = (ROOT / "docs" / "results.md").read_text()
     rows = pd.read_csv(ROOT / "results" / "privacy_epsilon.csv")
     (cells,) = re.findall(r"^\| accuracy \| (.+) \|$", text, re.MULTILINE)
+    rows = rows[rows.audit_epsilon.isna()]
     is_shown = (rows.dataset == "writer digits") & (rows["clip"] < float("inf"))
     means = rows[is_shown].groupby("target_epsilon").accuracy.mean()
     assert cells.split(" | ") == [f"{accuracy:.1%}" for accuracy in means]

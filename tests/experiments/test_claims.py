@@ -228,12 +228,12 @@ def ledger(**columns):
         ),
         (
             privacy.privacy_and_performance,
-            {name: put("accuracy", 0.9) for name in ("privacy_epsilon", "privacy_recipe")},
+            {"privacy_epsilon": put("accuracy", 0.9)},
             "holds",
         ),
         (
             privacy.privacy_and_performance,
-            {"privacy_recipe": put("accuracy", 0.1, target_epsilon=8.0)},
+            {"privacy_epsilon": put("accuracy", 0.1, target_epsilon=8.0)},
             "does not hold",
         ),
         (

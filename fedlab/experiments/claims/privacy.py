@@ -9,7 +9,6 @@ from fedlab.experiments.claims.claim import Figure, JudgeFn, Judgement, Verdict,
 from fedlab.experiments.claims.evidence import Evidence
 
 _LEDGER, _EPSILON, _EDGE = "privacy_ledger", "privacy_epsilon", "edge"
-_UNAUDITED = "privacy_recipe"  # epsilon 8 without the canaries of an audit
 SEEN = 0.1  # an SSIM this far above that of a blank image shows something of the digit
 LOSS = 0.02  # of accuracy: a small price
 USUAL_EPSILON = 8.0
@@ -57,7 +56,7 @@ def local_data_is_safe(evidence: Evidence) -> Judgement:
 def noise_bounds_influence(evidence: Evidence) -> Judgement:
     """Judges whether noise bounds a single influence: does an audit stay below the accountant?"""
     table = evidence.table(_EPSILON)
-    noisy = table[table.target_epsilon.map(math.isfinite)]
+    noisy = table[table.audit_epsilon.notna()]
     worst = noisy.loc[(noisy.audit_epsilon / noisy.epsilon).idxmax()]
     unit = (
         f"audited epsilon; the accountant says {worst.epsilon:.2f}, both at delta {worst.delta:.2g}"
@@ -121,18 +120,19 @@ def privacy_and_performance(evidence: Evidence) -> Judgement:
     The canaries of an audit are clients that know nothing. On few real clients they cost accuracy, which is
     not privacy's price: the runs with noise are those without an audit.
     """
-    table, unaudited = evidence.table(_EPSILON), evidence.table(_UNAUDITED)
+    table = evidence.table(_EPSILON)
+    clipped = table[table["clip"].map(math.isfinite) & table.audit_epsilon.isna()]
     intervals = {}
-    for dataset, rows in table.groupby("dataset"):
-        is_plain = rows["clip"].map(math.isfinite) & (rows.target_epsilon == math.inf)
-        is_private = unaudited.name == f"epsilon {USUAL_EPSILON:g}"
-        private = unaudited[is_private & (unaudited.dataset == dataset)]
-        plain, noisy = (each.set_index("seed").accuracy for each in (rows[is_plain], private))
+    for dataset, rows in clipped.groupby("dataset"):
+        plain, noisy = (
+            rows[rows.target_epsilon == epsilon].set_index("seed").accuracy
+            for epsilon in (math.inf, USUAL_EPSILON)
+        )
         intervals[dataset] = statistics.bootstrap_interval((plain - noisy).dropna())
     values = [-100 * end for end in (intervals[_REAL][0], *intervals[_REAL][:0:-1])]
     delta = table[table.dataset == _REAL].delta.iloc[0]
     unit = f"points of accuracy for epsilon {USUAL_EPSILON:g} at delta {delta:.2g}"
-    figure = build_figure(values, unit, _REAL, f"{_UNAUDITED}.csv, {_EPSILON}.csv")
+    figure = build_figure(values, unit, _REAL, f"{_EPSILON}.csv")
     cheap = {dataset: interval.high <= LOSS for dataset, interval in intervals.items()}
     if all(cheap.values()):
         return Judgement("holds", "Epsilon 8 costs at most two points on both data sets.", figure)

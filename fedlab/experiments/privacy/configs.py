@@ -82,11 +82,14 @@ class EpsilonConfig(Config):
         return self
 
 
+_NOISY = [
+    EpsilonConfig(name=f"epsilon {epsilon:g}", target_epsilon=epsilon, num_canaries=0)
+    for epsilon in (1.0, 2.0, 4.0, 8.0)
+]
+# The accuracy is that of runs without an audit, whose canaries learn nothing. (An infinite epsilon is
+# never audited.)
 EPSILON = [
-    *(
-        EpsilonConfig(name=f"epsilon {epsilon:g}", target_epsilon=epsilon)
-        for epsilon in (1.0, 2.0, 4.0, 8.0)
-    ),
+    *_NOISY,
     EpsilonConfig(name="no noise", target_epsilon=float("inf")),
     # Without a clip, steps of 2 diverge at once.
     EpsilonConfig(
@@ -95,11 +98,12 @@ EPSILON = [
         clip=float("inf"),
         server_learning_rate=1.0,
     ),
+    *(vary(config, name=f"{config.name}, audited", num_canaries=1000) for config in _NOISY),
 ]
 
 # What the recipe is worth: at two epsilons, and the same with one change. Not audited: a thousand
 # canaries of 694,000 numbers each would take longer than the training.
-_AT_1, _AT_8 = (vary(EPSILON[place], num_canaries=0) for place in (0, 3))
+_AT_1, _AT_8 = _NOISY[0], _NOISY[3]
 RECIPE = [
     _AT_8,
     vary(_AT_8, name="epsilon 8, not pre-trained", pretrained=False),

@@ -4,10 +4,10 @@ A CNN, trained on public digits first if the configuration says so, then DP-FedA
 sampling, each update clipped, noise on the sum. Epsilon is of whole clients, over all rounds, at
 delta = 1 / (10 * population), as `fedlab.dp.accounting.default_delta` says.
 
-In the noised runs of `privacy_epsilon` there are canaries, too: simulated clients whose coins an
-auditor guesses from the final model. `audit_epsilon` is the lower bound that this gives, with 95% confidence; the
-accountant's `epsilon` is the upper bound. All canaries of a round together are shorter than its
-noise. Among few clients they cost accuracy all the same: `privacy_recipe` has the same run without them.
+In the audited runs there are canaries, too: simulated clients whose coins an auditor guesses from the
+final model. `audit_epsilon` is the lower bound that this gives, with 95% confidence; the accountant's
+`epsilon` is the upper bound. All canaries of a round together are shorter than its noise. Among few
+clients they cost accuracy all the same, so each noised run is there without them, too.
 
 Sampling and noise are seeded, so that the figures repeat: a real run must leave the seeds out.
 """
