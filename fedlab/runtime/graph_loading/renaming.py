@@ -43,7 +43,7 @@ def number_functions(graph_def: GraphDef) -> None:
 
     def visit(nodes: Iterable[NodeDef]) -> None:
         for node in nodes:
-            for name in [node.op, *(called.name for called in _called(node))]:
+            for name in [node.op, *(called.name for called in _called(node.attr))]:
                 if name in functions and name not in numbers:
                     numbers[name] = len(numbers)
                     visit(functions[name].node_def)
@@ -69,12 +69,12 @@ def all_nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
         yield from function.node_def
 
 
-def _called(node: NodeDef) -> Iterator[Any]:
-    """Yields the functions in a node's attributes, in the order of the attributes' names."""
-    for _, value in sorted(node.attr.items()):
-        yield from value.list.func
-        if value.HasField("func"):
-            yield value.func
+def _called(attributes: Mapping[str, Any]) -> Iterator[Any]:
+    """Yields the functions in a node's attributes, and in theirs, in the order of the names."""
+    for _, value in sorted(attributes.items()):
+        for function in [*value.list.func, *([value.func] if value.HasField("func") else [])]:
+            yield function
+            yield from _called(function.attr)
 
 
 def _rename_functions(graph_def: GraphDef, new_names: Mapping[str, str]) -> None:
@@ -83,7 +83,7 @@ def _rename_functions(graph_def: GraphDef, new_names: Mapping[str, str]) -> None
         function.signature.name = new_names[name]
     for node in all_nodes(graph_def):
         node.op = new_names.get(node.op, node.op)
-        for called in _called(node):
+        for called in _called(node.attr):
             called.name = new_names.get(called.name, called.name)
     for gradient in graph_def.library.gradient:
         gradient.function_name = new_names.get(gradient.function_name, gradient.function_name)
