@@ -16,7 +16,7 @@ STORED = Evidence(ROOT / "results", ROOT / "notebooks")
 BY_ID = {claim.id: claim for claim in CLAIMS}
 TABLES = """improvements_digits improvements_writer_digits ladder_digits ladder_writer_digits
     non_iid_digits non_iid_writer_digits edge baseline privacy_ledger
-    privacy_epsilon privacy_recipe statements_digits language language_rounds text_leaks""".split()
+    privacy_epsilon statements_digits language language_rounds text_leaks""".split()
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
