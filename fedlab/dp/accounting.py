@@ -140,15 +140,9 @@ def epsilon_curve(
     delta = default_delta(population) if delta is None else delta
     rounds = [check_count("rounds", each) for each in check_list("rounds", rounds)]
     check_not_empty("rounds", rounds)
+    run = {"num_clients": num_clients, "population": population, "delta": delta}
     epsilons = [
-        epsilon(
-            noise_multiplier,
-            num_clients=num_clients,
-            population=population,
-            num_rounds=num_rounds,
-            delta=delta,
-            sampling=sampling,
-        )
+        epsilon(noise_multiplier, num_rounds=num_rounds, sampling=sampling, **run)
         for num_rounds in rounds
     ]
     return pd.DataFrame({"round_num": rounds, "epsilon": epsilons, "delta": delta})
