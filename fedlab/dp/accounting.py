@@ -22,6 +22,7 @@ are composed numerically and rounded up, and so give the smallest valid epsilon.
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import dp_accounting
 import pandas as pd
@@ -140,11 +141,9 @@ def epsilon_curve(
     delta = default_delta(population) if delta is None else delta
     rounds = [check_count("rounds", each) for each in check_list("rounds", rounds)]
     check_not_empty("rounds", rounds)
-    run = {"num_clients": num_clients, "population": population, "delta": delta}
-    epsilons = [
-        epsilon(noise_multiplier, num_rounds=num_rounds, sampling=sampling, **run)
-        for num_rounds in rounds
-    ]
+    run: Any = {"num_clients": num_clients, "population": population, "delta": delta}
+    run["sampling"] = sampling
+    epsilons = [epsilon(noise_multiplier, num_rounds=each, **run) for each in rounds]
     return pd.DataFrame({"round_num": rounds, "epsilon": epsilons, "delta": delta})
 
 
