@@ -22,7 +22,6 @@ are composed numerically and rounded up, and so give the smallest valid epsilon.
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import dp_accounting
 import pandas as pd
@@ -98,9 +97,8 @@ def epsilon(
     return _epsilon(noise_multiplier, num_clients, population, num_rounds, delta, sampling)
 
 
-@functools.lru_cache(
-    maxsize=1024
-)  # an epsilon takes up to a second, and is asked for again and again
+# An epsilon takes up to a second, and plans, curves and cells ask for the same one again and again.
+@functools.lru_cache(maxsize=1024)
 def _epsilon(
     noise: float, num_clients: float, population: int, num_rounds: int, delta: float, sampling: str
 ) -> float:
@@ -141,9 +139,10 @@ def epsilon_curve(
     delta = default_delta(population) if delta is None else delta
     rounds = [check_count("rounds", each) for each in check_list("rounds", rounds)]
     check_not_empty("rounds", rounds)
-    run: Any = {"num_clients": num_clients, "population": population, "delta": delta}
-    run["sampling"] = sampling
-    epsilons = [epsilon(noise_multiplier, num_rounds=each, **run) for each in rounds]
+    after = functools.partial(epsilon, noise_multiplier, delta=delta, sampling=sampling)
+    epsilons = [
+        after(num_rounds=each, num_clients=num_clients, population=population) for each in rounds
+    ]
     return pd.DataFrame({"round_num": rounds, "epsilon": epsilons, "delta": delta})
 
 
@@ -176,7 +175,6 @@ def noise_for_epsilon(
     num_clients, population, num_rounds, delta = check_run(
         num_clients, population, num_rounds, delta, sampling
     )
-
     return _noise_for_epsilon(target_epsilon, num_clients, population, num_rounds, delta, sampling)
 
 

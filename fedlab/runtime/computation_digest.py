@@ -37,7 +37,11 @@ def digest_computation(computation: tff.Computation) -> str:
 
 
 def find_tensorflow(message: Message) -> Iterator[computation_pb2.TensorFlow]:
-    """Yields the parts of a computation's message that are TensorFlow graphs."""
+    """Yields the parts of a computation that are TensorFlow graphs.
+
+    Args:
+        message: The computation, serialized; or a part of it.
+    """
     if isinstance(message, computation_pb2.TensorFlow):
         yield message
         return

@@ -41,14 +41,15 @@ def number_functions(graph_def: GraphDef) -> None:
     functions = {function.signature.name: function for function in graph_def.library.function}
     numbers: dict[str, int] = {}
 
-    def visit(nodes: Iterable[NodeDef]) -> None:
-        for node in nodes:
-            for name in [node.op, *(called.name for called in _called(node.attr))]:
-                if name in functions and name not in numbers:
-                    numbers[name] = len(numbers)
-                    visit(functions[name].node_def)
+    def visit(names: Iterable[str]) -> None:
+        for name in names:
+            if name in functions and name not in numbers:
+                numbers[name] = len(numbers)
+                visit(_called_names(functions[name].node_def))
 
-    visit(graph_def.node)
+    visit(_called_names(graph_def.node))
+    for gradient in graph_def.library.gradient:
+        visit((gradient.function_name, gradient.gradient_func))
     new_names = {name: f"function_{number}" for name, number in numbers.items()}
     called = [functions[name] for name in numbers]
     del graph_def.library.function[:]
@@ -69,6 +70,14 @@ def all_nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
         yield from function.node_def
 
 
+def _called_names(nodes: Iterable[NodeDef]) -> Iterator[str]:
+    """Yields the names of operations, and of the functions that they call, in the nodes' order."""
+    for node in nodes:
+        yield node.op
+        for function in _called(node.attr):
+            yield function.name
+
+
 def _called(attributes: Mapping[str, Any]) -> Iterator[Any]:
     """Yields the functions in a node's attributes, and in theirs, in the order of the names."""
     for _, value in sorted(attributes.items()):
@@ -79,8 +88,7 @@ def _called(attributes: Mapping[str, Any]) -> Iterator[Any]:
 
 def _rename_functions(graph_def: GraphDef, new_names: Mapping[str, str]) -> None:
     for function in graph_def.library.function:
-        name = function.signature.name
-        function.signature.name = new_names[name]
+        function.signature.name = new_names[function.signature.name]
     for node in all_nodes(graph_def):
         node.op = new_names.get(node.op, node.op)
         for called in _called(node.attr):
